@@ -1,0 +1,1 @@
+"""The course's tools: build, run and check the notebooks, and answer their exercises."""

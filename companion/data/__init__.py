@@ -1,0 +1,1 @@
+"""From a log file to clean events, features, splits and sequences."""

@@ -1,0 +1,280 @@
+"""From text to ids, times and numbers, with a reason for each value that cannot be read.
+
+Every function takes a column and gives two of the same length: the values, and the reasons
+(null where the value is good). Nothing is guessed in silence and nothing is lost.
+"""
+
+from typing import NamedTuple
+
+import polars as pl
+
+from companion.data.schema import TIME
+
+MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "—")
+FIRST, LAST = 631_152_000, 4_102_444_800  # seconds: the years 1990 to 2099
+UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}  # microseconds in one
+EXACT = 2**53  # up to here a float holds every whole number
+ISO = (
+    r"^\s*(?P<date>\d{4}-\d{2}-\d{2})"
+    r"(?:[T ](?P<time>\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?))?"
+    r"\s*(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?\s*$"
+)
+
+
+class Parsed(NamedTuple):
+    """Values, and why a value is null: both [N]."""
+
+    values: pl.Series
+    reasons: pl.Series
+
+
+class FormatError(ValueError):
+    """The whole column is written in another format than the one declared."""
+
+    def __init__(self, row: int, what: str, place: str = "row"):
+        super().__init__(f"{place} {row}: {what}")
+        self.row, self.what = row, what
+
+    def at_line(self, lines: pl.Series) -> "FormatError":
+        """The same error, naming the line of the file instead of the row of the column."""
+        return FormatError(int(lines[self.row - 1]), self.what, "line")
+
+
+def _parsed(name: str, values: pl.Series, reasons: pl.Series) -> Parsed:
+    return Parsed(values.alias(name), reasons.cast(pl.String).alias("reason"))
+
+
+def ids(column: pl.Series) -> Parsed:
+    """Ids as text, to the last digit and with every leading zero.
+
+    A whole number becomes its digits. A float is taken only where no digit can have been lost
+    (a missing value elsewhere in the column makes pandas read whole numbers as floats).
+    """
+    name = column.name
+    if column.dtype.is_float():
+        whole = (column == column.floor()) & (column.abs() < EXACT)
+        text = column.cast(pl.Int64, strict=False).cast(pl.String)
+        table = pl.DataFrame({"x": column, "whole": whole, "text": text})
+        absent = pl.col("x").is_null() | pl.col("x").is_nan()
+        return _select(
+            table,
+            name,
+            absent,
+            pl.col("whole"),
+            f"{name} was read as a number and has lost digits: read it as text",
+        )
+    text = column.cast(pl.String)
+    table = pl.DataFrame({"text": text})
+    absent = pl.col("text").is_null() | (pl.col("text").str.strip_chars() == "")
+    good = ~pl.col("text").str.contains(r"^\d[.,]\d+[eE]\+\d+$")
+    return _select(
+        table,
+        name,
+        absent,
+        good,
+        f"{name} is in scientific notation: a spreadsheet has cut its digits",
+    )
+
+
+def _select(table: pl.DataFrame, name: str, absent: pl.Expr, good: pl.Expr, why: str) -> Parsed:
+    out = table.select(
+        values=pl.when(~absent & good).then(pl.col("text")),
+        reasons=pl.when(absent).then(pl.lit(f"{name} is missing")).when(~good).then(pl.lit(why)),
+    )
+    return _parsed(name, out["values"], out["reasons"])
+
+
+def numbers(column: pl.Series, decimal: str = ".", thousands: str | None = None) -> Parsed:
+    """Numbers from text. A missing value is null and has no reason.
+
+    Args:
+        column: [N] text or numbers.
+        decimal: the sign before the fraction.
+        thousands: the sign between groups of three digits, or None.
+
+    Raises:
+        FormatError: a value is made of digits and signs but not in the declared format, so the
+            declaration must be wrong for the whole column; the first such row is named.
+    """
+    name = column.name
+    if column.dtype.is_numeric():
+        values = column.cast(pl.Float64)
+        finite = values.is_finite() | values.is_nan() | values.is_null()
+        reasons = pl.select(pl.when(~finite).then(pl.lit(f"{name} is not finite"))).to_series()
+        return _parsed(name, values.fill_nan(None), reasons)
+    text = column.cast(pl.String).str.strip_chars()
+    group = rf"\d{{1,3}}(?:[{thousands}]\d{{3}})+|" if thousands else ""
+    pattern = rf"^[+-]?(?:{group}\d+)?(?:[{decimal}]\d*)?(?:[eE][+-]?\d+)?$"
+    plain = text.str.replace_all(thousands, "", literal=True) if thousands else text
+    plain = plain.str.replace(decimal, ".", literal=True) if decimal != "." else plain
+    table = pl.DataFrame({"text": text, "plain": plain}).select(
+        "text",
+        absent=pl.col("text").is_null() | pl.col("text").str.to_lowercase().is_in(MISSING),
+        good=pl.col("text").str.contains(pattern) & pl.col("text").str.contains(r"\d"),
+        number=pl.col("plain").cast(pl.Float64, strict=False),
+        formatted=pl.col("text").str.contains(r"^[+-]?[\d.,' ]*\d[\d.,' ]*$"),
+    )
+    other = table.select((~pl.col("absent") & ~pl.col("good") & pl.col("formatted")).arg_true())
+    if other.height:
+        row = int(other.item(0, 0))
+        raise FormatError(
+            row + 1,
+            f"{name} {text[row]!r} is not a number with decimal {decimal!r} and "
+            f"thousands {thousands!r}; declare the signs that the file uses",
+        )
+    good = pl.col("good") & pl.col("number").is_finite()
+    out = table.select(
+        values=pl.when(~pl.col("absent") & good).then(pl.col("number")),
+        reasons=pl.when(~pl.col("absent") & ~good).then(pl.lit(f"{name} is not a number")),
+    )
+    return _parsed(name, out["values"], out["reasons"])
+
+
+def timestamps(
+    column: pl.Series, unit: str = "auto", zone: str = "UTC", layout: str | None = None
+) -> Parsed:
+    """Instants in UTC, microseconds.
+
+    Numbers are seconds, milliseconds, microseconds or nanoseconds since 1970. With `unit="auto"`
+    each value tells its own unit: the years 1990 to 2099 do not overlap between units. Text is
+    ISO 8601; a time without an offset is local time of `zone`.
+
+    Args:
+        column: [N] numbers, text, or times.
+        unit: "auto", "s", "ms", "us" or "ns".
+        zone: IANA name, for times that carry no offset.
+        layout: strptime format of text that is not ISO 8601.
+
+    Raises:
+        ValueError: the unit is none of these, or the zone is not known.
+    """
+    if unit not in ("auto", "ns", *UNITS):
+        raise ValueError(f"unit must be auto, s, ms, us or ns; got {unit!r}")
+    if isinstance(column.dtype, pl.Datetime):
+        return _from_times(column, zone)
+    if column.dtype == pl.Date:
+        return _from_times(column.cast(pl.Datetime("us")), zone)
+    if column.dtype.is_numeric():
+        return _from_numbers(column, unit)
+    text = column.cast(pl.String)
+    numeric = text.str.contains(r"^\s*-?\d+(?:\.\d+)?\s*$").fill_null(False)
+    if layout is None and numeric.all():
+        return _from_digits(text, unit)
+    written = _from_layout(text, layout, zone) if layout else _from_iso(text, zone)
+    if layout is not None or not numeric.any():
+        return written
+    counted = _from_digits(text, unit)
+    return _parsed(
+        column.name,
+        counted.values.zip_with(numeric, written.values),
+        counted.reasons.zip_with(numeric, written.reasons),
+    )
+
+
+def _from_digits(text: pl.Series, unit: str) -> Parsed:
+    trimmed = text.str.strip_chars()
+    whole = trimmed.cast(pl.Int64, strict=False)
+    if whole.null_count() == trimmed.null_count():
+        return _from_numbers(whole, unit)
+    return _from_numbers(trimmed.cast(pl.Float64, strict=False), unit)
+
+
+def _from_numbers(column: pl.Series, unit: str) -> Parsed:
+    """Numbers since 1970, each in its own unit or all in the one declared."""
+    name, x = column.name, pl.col("x")
+    if column.dtype.is_integer():
+        column = column.cast(pl.Int64)
+        scaled = {"s": x * 1_000_000, "ms": x * 1_000, "us": x, "ns": x // 1_000}
+    else:
+        column = column.cast(pl.Float64).fill_nan(None)
+        scaled = {key: (x * by).round() for key, by in UNITS.items()} | {"ns": (x / 1e3).round()}
+    seconds = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+    micros = pl.lit(None)
+    for key in seconds if unit == "auto" else [unit]:
+        inside = (x >= FIRST * seconds[key]) & (x < LAST * seconds[key])
+        micros = pl.when(inside).then(scaled[key].cast(pl.Int64)).otherwise(micros)
+    out = pl.DataFrame({"x": column}).with_columns(values=micros)
+    why = f"{name} is outside the years 1990 to 2099"
+    reasons = (
+        pl.when(x.is_null())
+        .then(pl.lit(f"{name} is missing"))
+        .when(pl.col("values").is_null())
+        .then(pl.lit(why if unit == "auto" else f"{why} when read in {unit}"))
+    )
+    out = out.with_columns(reasons=reasons)
+    return _parsed(name, out["values"].cast(pl.Int64).cast(TIME), out["reasons"])
+
+
+def _from_iso(text: pl.Series, zone: str) -> Parsed:
+    parts = text.str.extract_groups(ISO).struct.unnest()
+    clock = parts["time"].fill_null("00:00:00").str.replace(",", ".", literal=True)
+    clock = clock.str.replace(r"^(\d{2}:\d{2})$", "${1}:00")
+    naive = (parts["date"] + " " + clock).str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False)
+    offset = parts["zone"].str.replace(":", "", literal=True)
+    sign = pl.when(pl.col("offset").str.starts_with("-")).then(-1).otherwise(1)
+    minutes = (
+        pl.when(pl.col("offset").is_in(["Z", "UTC"]))
+        .then(0)
+        .otherwise(
+            sign
+            * (
+                pl.col("offset").str.slice(1, 2).cast(pl.Int64, strict=False) * 60
+                + pl.col("offset").str.slice(3, 2).cast(pl.Int64, strict=False)
+            )
+        )
+    )
+    table = pl.DataFrame({"naive": naive.cast(pl.Datetime("us")), "offset": offset})
+    table = table.with_columns(minutes=minutes)
+    fixed = (pl.col("naive") - pl.duration(minutes=pl.col("minutes"))).dt.replace_time_zone("UTC")
+    fixed_values = table.select(fixed).to_series()
+    local = _from_times(table["naive"].alias(text.name), zone)
+    has_offset = offset.is_not_null()
+    values = fixed_values.zip_with(has_offset, local.values)
+    return _within(text, values, local.reasons, has_offset)
+
+
+def _from_layout(text: pl.Series, layout: str, zone: str) -> Parsed:
+    times = text.str.strip_chars().str.to_datetime(layout, strict=False, time_unit="us")
+    local = _from_times(times.alias(text.name), zone)
+    return _within(
+        text, local.values, local.reasons, pl.Series([False]).new_from_index(0, len(text))
+    )
+
+
+def _from_times(column: pl.Series, zone: str) -> Parsed:
+    name, times = (
+        column.name,
+        column.cast(pl.Datetime("us", getattr(column.dtype, "time_zone", None))),
+    )
+    missing = pl.when(pl.col("t").is_null()).then(pl.lit(f"{name} is missing"))
+    if getattr(column.dtype, "time_zone", None):
+        values = times.dt.convert_time_zone("UTC")
+        return _parsed(name, values, pl.DataFrame({"t": values}).select(missing).to_series())
+    try:
+        values = times.dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
+    except pl.exceptions.ComputeError as error:
+        raise ValueError(f"time zone {zone!r} is not known") from error
+    values = values.dt.convert_time_zone("UTC")
+    why = f"{name} is a local time that {zone} had twice or never (clock change)"
+    changed = missing.when(pl.col("v").is_null()).then(pl.lit(why))
+    table = pl.DataFrame({"t": times, "v": values})
+    return _parsed(name, values, table.select(changed).to_series())
+
+
+def _within(text: pl.Series, values: pl.Series, reasons: pl.Series, offset: pl.Series) -> Parsed:
+    """Adds the reasons that only the text can tell, and the window of years."""
+    name = text.name
+    table = pl.DataFrame({"text": text, "v": values, "r": reasons, "offset": offset})
+    year = pl.col("v").dt.year()
+    out = table.select(
+        values=pl.when(year.is_between(1990, 2099)).then(pl.col("v")),
+        reasons=pl.when(pl.col("text").is_null() | (pl.col("text").str.strip_chars() == ""))
+        .then(pl.lit(f"{name} is missing"))
+        .when(pl.col("v").is_not_null() & ~year.is_between(1990, 2099))
+        .then(pl.lit(f"{name} is outside the years 1990 to 2099"))
+        .when(pl.col("v").is_null() & pl.col("r").str.contains("clock change").fill_null(False))
+        .then(pl.col("r"))
+        .when(pl.col("v").is_null())
+        .then(pl.lit(f"{name} cannot be read as a time")),
+    )
+    return _parsed(name, out["values"], out["reasons"])

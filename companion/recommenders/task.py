@@ -1,0 +1,199 @@
+"""The task "what is in the next basket?", built from an event log, with its protocol.
+
+For each user, the first basket on or after a moment is the answer; all before the moment is the
+question. The catalogue is the items bought at least `min_count` times in the training part, and
+every item of it is a candidate: the ranking is full.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from companion.core.frames import pandas_too
+from companion.data.sequences import baskets
+from companion.data.transformers import FIRST_KNOWN, IdEncoder
+from companion.metrics import ranking
+from companion.recommenders.next_basket import NextBasketBatch, NextBasketConfig
+from companion.recommenders.simple import own_counts
+
+
+@pandas_too
+def catalogue(train: pl.DataFrame, min_count: int) -> IdEncoder:
+    """An encoder of the items that the training part has at least `min_count` times.
+
+    Raises:
+        ValueError: no item is that frequent.
+    """
+    counts = train["item_id"].drop_nulls().value_counts(name="n")
+    often = counts.filter(pl.col("n") >= min_count)["item_id"].cast(pl.String)
+    if len(often) == 0:
+        raise ValueError(f"no item was bought {min_count} times in the training part")
+    column = train["item_id"].cast(pl.String)
+    return IdEncoder().fit(column.filter(column.is_in(often.implode())))
+
+
+class Question(NamedTuple):
+    """What is known before a moment, and what was bought next.
+
+    Attributes:
+        users: [U] ids.
+        history: [U, T, K] baskets before the moment, oldest first, padded.
+        counts: [U, V] how often each user bought each item before it, sparse.
+        relevant: [U, R] known items of the answer, padded with -1.
+        repeated: [U, R] true where the user had bought the item before.
+        outside: items of the answers that are not in the catalogue, and `asked`, items in all.
+        asked: items of the answers in all.
+    """
+
+    users: np.ndarray
+    history: np.ndarray
+    counts: sparse.csr_array
+    relevant: np.ndarray
+    repeated: np.ndarray
+    outside: int
+    asked: int
+
+
+@pandas_too
+def question(
+    events: pl.DataFrame, encoder: IdEncoder, moment: datetime, config: NextBasketConfig
+) -> Question:
+    """Every user's first basket on or after the moment, asked from all that lies before it.
+
+    Args:
+        events: purchases with `session_id`, up to the end of the part that is asked about.
+        encoder: the catalogue.
+        moment: with time zone.
+        config: `max_baskets` and `max_items` bound the history.
+
+    Raises:
+        ValueError: nobody bought anything on or after the moment.
+    """
+    past = events.filter(pl.col("timestamp") < moment)
+    answers = _first_baskets(events.filter(pl.col("timestamp") >= moment))
+    if answers.height == 0:
+        raise ValueError(f"nobody bought anything on or after {moment}")
+    users = answers["user_id"].unique(maintain_order=True).to_numpy()
+    known = encoder.transform(answers["item_id"])
+    row = _rows(answers["user_id"], users)
+    keep = known >= FIRST_KNOWN
+    relevant = _padded(row[keep], known[keep], len(users))
+    counts = _counts(past, encoder, users)
+    repeated = np.zeros(relevant.shape, bool)
+    place = np.nonzero(relevant >= 0)
+    repeated[place] = counts[place[0], relevant[place]] > 0
+    history = _history(past, encoder, users, config)
+    return Question(users, history, counts, relevant, repeated, int((~keep).sum()), len(known))
+
+
+def _first_baskets(events: pl.DataFrame) -> pl.DataFrame:
+    """`user_id`, `item_id` of each user's first basket, each item once, users in order of id."""
+    events = events.with_columns(pl.col(pl.Categorical).cast(pl.String))
+    start = events.group_by("user_id", "session_id").agg(pl.col("timestamp").min().alias("at"))
+    first = start.sort("user_id", "at", "session_id").unique("user_id", keep="first")
+    lines = events.join(first.select("user_id", "session_id"), on=["user_id", "session_id"])
+    return lines.select("user_id", "item_id").unique().sort("user_id", "item_id")
+
+
+def _rows(column: pl.Series, users: np.ndarray) -> np.ndarray:
+    """Row of each value among the users, or -1."""
+    table = pl.DataFrame({"user_id": users, "row": np.arange(len(users))})
+    frame = pl.DataFrame({"user_id": column.cast(pl.String)})
+    found = frame.join(table, on="user_id", how="left", maintain_order="left")["row"]
+    return found.fill_null(-1).to_numpy()
+
+
+def _padded(row: np.ndarray, item: np.ndarray, count: int) -> np.ndarray:
+    """Items of each row side by side, padded with -1. Rows in order."""
+    lengths = np.bincount(row, minlength=count)
+    starts = np.cumsum(lengths) - lengths
+    table = np.full((count, max(int(lengths.max(initial=0)), 1)), ranking.NOTHING)
+    table[row, np.arange(len(row)) - starts[row]] = item
+    return table
+
+
+def _counts(past: pl.DataFrame, encoder: IdEncoder, users: np.ndarray) -> sparse.csr_array:
+    """In how many baskets each user had each item, [U, V]."""
+    lines = past.select("user_id", "session_id", "item_id").unique()
+    item, row = encoder.transform(lines["item_id"]), _rows(lines["user_id"], users)
+    use = (item >= FIRST_KNOWN) & (row >= 0)
+    return own_counts(row[use], item[use], (len(users), encoder.size_))
+
+
+def _history(
+    past: pl.DataFrame, encoder: IdEncoder, users: np.ndarray, config: NextBasketConfig
+) -> np.ndarray:
+    found = baskets(past, encoder, length=config.max_baskets, width=config.max_items)
+    history = np.zeros((len(users), config.max_baskets, config.max_items), np.int32)
+    row = _rows(pl.Series(found.users, dtype=pl.String), users)
+    history[row[row >= 0]] = found.items[row >= 0]
+    return history
+
+
+@pandas_too
+def training_data(
+    train: pl.DataFrame, encoder: IdEncoder, config: NextBasketConfig
+) -> tuple[np.ndarray, NextBasketBatch]:
+    """Users [N] and, for each of their last baskets, the basket after it as the target.
+
+    Features are left empty, [N, 0]; `with_features` adds them.
+
+    Raises:
+        ValueError: no user has two baskets.
+    """
+    found = baskets(train, encoder, length=config.max_baskets + 1, width=config.max_items)
+    two = (found.items[:, 1] > 0).any(axis=1) if len(found.users) else np.zeros(0, bool)
+    if not two.any():
+        raise ValueError("no user has two baskets in the training part")
+    items = found.items[two]
+    targets = items[:, 1:].copy()
+    inputs = np.where((targets > 0).any(axis=2, keepdims=True), items[:, :-1], 0)
+    return found.users[two], NextBasketBatch(inputs, np.zeros((len(items), 0), np.float32), targets)
+
+
+def with_features(
+    batch: NextBasketBatch, users: np.ndarray, table: tuple[np.ndarray, np.ndarray]
+) -> NextBasketBatch:
+    """The batch with each user's features; a user who is not in the table gets zeros.
+
+    Args:
+        batch: of N users.
+        users: [N] their ids.
+        table: ids [M] and features [M, F], scaled, so that zero is the middle.
+    """
+    ids, features = table
+    row = _rows(pl.Series(users, dtype=pl.String), ids)
+    found = np.where((row >= 0)[:, None], features[np.maximum(row, 0)], 0.0)
+    return batch._replace(features=found.astype(np.float32))
+
+
+def ask(asked: Question) -> NextBasketBatch:
+    """The question as a batch without features and targets."""
+    nothing = np.zeros((len(asked.users), 0), np.float32)
+    return NextBasketBatch(asked.history, nothing, np.zeros_like(asked.history))
+
+
+def evaluate(
+    scores: np.ndarray, asked: Question, k: int, *, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Every metric, one value per user; NaN for a user whose answer has no known item.
+
+    Args:
+        scores: [U, V]; padding and the unknown item are never candidates.
+        asked: the question with its answers.
+        k: places.
+        seed: of the order among equal scores.
+    """
+    scores = np.array(scores, dtype=np.float32)
+    scores[:, :FIRST_KNOWN] = -np.inf
+    found = ranking.hits(ranking.top_k(scores, k, seed=seed), asked.relevant)
+    return {name: metric(found) for name, metric in ranking.METRICS.items()}
+
+
+def only(asked: Question, *, repeated: bool) -> Question:
+    """The same question with only the repeated, or only the new, items in the answers."""
+    keep = asked.repeated == repeated
+    return asked._replace(relevant=np.where(keep, asked.relevant, ranking.NOTHING))

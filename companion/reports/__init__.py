@@ -1,0 +1,1 @@
+"""From an executed chapter to a report: figures, provenance, one self-contained page."""

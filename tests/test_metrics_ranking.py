@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from sklearn.metrics import ndcg_score
+
+from companion.metrics import ranking
+from companion.metrics.ranking import NOTHING, hits, ndcg, precision, recall, top_k
+
+
+def test_equal_scores_are_ordered_at_random():
+    scores = np.full((1, 100), 0.5)
+    found = [hits(top_k(scores, 10, seed=s), [[0]]) for s in range(3_000)]
+    assert np.mean([f.at.any() for f in found]) == pytest.approx(0.10, abs=0.02)
+    assert np.mean([ndcg(f)[0] for f in found]) == pytest.approx(0.045436, abs=0.01)
+
+
+def test_ties_at_the_edge_and_order_by_score():
+    scores = np.array([[3.0, 1.0, 1.0, 1.0, 2.0]])
+    tops = {tuple(top_k(scores, 3, seed=s)[0]) for s in range(50)}
+    assert tops == {(0, 4, 1), (0, 4, 2), (0, 4, 3)}
+
+
+@pytest.mark.parametrize("k", [0, -1, 6])
+def test_k_outside_the_catalogue_is_an_error(k):
+    with pytest.raises(ValueError, match="from 1 to the 5 items"):
+        top_k(np.zeros((2, 5)), k)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_score_that_is_no_number_is_named(bad):
+    scores = np.zeros((2, 3))
+    scores[1, 2] = bad
+    with pytest.raises(ValueError, match="user 1, item 2"):
+        top_k(scores, 2)
+
+
+def test_fewer_candidates_than_places():
+    top = top_k(np.array([[-np.inf, 1.0, -np.inf, 2.0]]), 3)
+    assert top.tolist() == [[3, 1, NOTHING]]
+    assert precision(hits(np.array([[0, 1, -1, -1, -1]]), [[0, 1]])).tolist() == [0.4]
+
+
+def test_users_with_nothing_to_find_are_not_counted_and_users_with_nothing_shown_are():
+    found = hits([[0, 1], [0, 1], [NOTHING, NOTHING]], [[0], [NOTHING], [3]])
+    assert ndcg(found)[[0, 2]].tolist() == [1.0, 0.0]
+    assert np.isnan(ndcg(found)[1])
+    assert np.nanmean(recall(found)) == 0.5
+
+
+def test_figures_by_hand():
+    found = hits([[5, 6, 7]], [[5, 8, 9]])
+    assert recall(found)[0] == pytest.approx(1 / 3)
+    assert ndcg(found)[0] == pytest.approx(0.469279, abs=1e-6)
+    assert ndcg(hits([[5]], [[5, 8, 9]]))[0] == 1.0  # it may fall as k grows
+    assert precision(hits([[1, 2]], [[1, 2]]))[0] == 1.0
+
+
+def test_agrees_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(20, 30))
+    truth = rng.random((20, 30)) < 0.2
+    truth[:, 0] = True
+    relevant = np.where(truth, np.arange(30), NOTHING)
+    ours = ndcg(hits(top_k(scores, 7), relevant))
+    theirs = [ndcg_score(t[None], s[None], k=7) for t, s in zip(truth, scores, strict=True)]
+    np.testing.assert_allclose(ours, theirs)
+
+
+def test_every_metric_lies_between_zero_and_one():
+    rng = np.random.default_rng(1)
+    relevant = np.stack([rng.permutation(50)[:8] for _ in range(40)])
+    found = hits(top_k(rng.normal(size=(40, 50)), 10), relevant)
+    for metric in ranking.METRICS.values():
+        assert ((metric(found) >= 0) & (metric(found) <= 1)).all()
+
+
+def test_inputs_that_do_not_fit():
+    with pytest.raises(ValueError, match="2 rankings and 1 users"):
+        hits([[1], [2]], [[1]])
+    with pytest.raises(ValueError, match="user 0 has a relevant item twice"):
+        hits([[1]], [[1, 1]])
