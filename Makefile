@@ -28,7 +28,7 @@ report: setup
 	@$(BIN)/companion report --framework $(FRAMEWORK) --data $(DATA) --profile $(PROFILE) --out $(OUT)
 
 unit: setup
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest tests -n 2 --dist loadfile
 
 test: setup
 	@$(BIN)/python -m companion.course.build --check

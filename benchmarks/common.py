@@ -1,4 +1,4 @@
-"""What the measurements share: a worker per variant, rounds in turn, one line of JSON at the end."""
+"""What the measurements share: a process per variant, rounds in turn, one line of JSON."""
 
 import json
 import os
@@ -34,12 +34,18 @@ def measure(script: str, names: list[str], argument: str, rounds: int) -> dict[s
         for name in names:
             out = subprocess.run(
                 [sys.executable, script, "--worker", name, argument],
-                check=True, capture_output=True, text=True, env=dict(os.environ),
+                check=True,
+                capture_output=True,
+                text=True,
+                env=dict(os.environ),
             )
             runs[name].append(json.loads(out.stdout.splitlines()[-1]))
             last = runs[name][-1]
-            print(f"round {number + 1}  {name:28s} {last['seconds']:7.2f} s wall "
-                  f"{last['cpu_seconds']:7.2f} s CPU {last['peak_gib']:5.2f} GiB", flush=True)
+            print(
+                f"round {number + 1}  {name:28s} {last['seconds']:7.2f} s wall "
+                f"{last['cpu_seconds']:7.2f} s CPU {last['peak_gib']:5.2f} GiB",
+                flush=True,
+            )
     checks = {name: found[0]["check"] for name, found in runs.items()}
     if len({json.dumps(check, sort_keys=True) for check in checks.values()}) != 1:
         raise SystemExit(f"the variants do not agree: {checks}")
@@ -53,4 +59,6 @@ def measure(script: str, names: list[str], argument: str, rounds: int) -> dict[s
 def conclude(name: str, figures: dict[str, Any], goals: dict[str, bool]) -> None:
     """The one line that closes a measurement: name, figures, goals, met."""
     rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 4))
-    print(json.dumps({"name": name, "figures": rounded, "goals": goals, "met": all(goals.values())}))
+    print(
+        json.dumps({"name": name, "figures": rounded, "goals": goals, "met": all(goals.values())})
+    )

@@ -32,13 +32,17 @@ def make(path: str, count: int) -> None:
     day = (user * 2_654_435_761 + visit * 40_503_007) % (90 * 86_400)
     start = 1_700_000_000 + day + rng.integers(1_200, size=count)
     price = np.round(1 + (item * 7919 % 997) / 10 + rng.random(count), 2)
-    table = pl.DataFrame({
-        "user_id": "u" + pl.Series(user).cast(pl.String),
-        "item_id": "i" + pl.Series(item).cast(pl.String),
-        "event": pl.Series(np.array(["view", "cart", "purchase"])[rng.choice(3, count, p=[.9, .07, .03])]),
-        "timestamp": pl.Series(start * 1_000_000).cast(pl.Datetime("us", "UTC")),
-        "price": pl.Series(np.where(rng.random(count) < 0.05, np.nan, price)).fill_nan(None),
-    })
+    table = pl.DataFrame(
+        {
+            "user_id": "u" + pl.Series(user).cast(pl.String),
+            "item_id": "i" + pl.Series(item).cast(pl.String),
+            "event": pl.Series(
+                np.array(["view", "cart", "purchase"])[rng.choice(3, count, p=[0.9, 0.07, 0.03])]
+            ),
+            "timestamp": pl.Series(start * 1_000_000).cast(pl.Datetime("us", "UTC")),
+            "price": pl.Series(np.where(rng.random(count) < 0.05, np.nan, price)).fill_nan(None),
+        }
+    )
     copies = table.sample(count // 100, seed=0)
     pl.concat([table[: count - copies.height], copies]).write_parquet(path)
 
@@ -84,16 +88,23 @@ def package_way(path: str) -> dict[str, float]:
     history = sequences.histories(parts.train, encoder, LENGTH)
     counts = parts.train["item_id"].value_counts()["count"].sort(descending=True)
     number = sessions.select(pl.col("session_id").n_unique()).item()
-    return _check(events.height, number, parts.train.height, parts.test.height, filled,
-                  history.items, counts)
+    return _check(
+        events.height, number, parts.train.height, parts.test.height, filled, history.items, counts
+    )
 
 
 def _check(rows, sessions, train, test, prices, history, counts) -> dict[str, float]:
-    """What must be equal. Items of equal count may be numbered otherwise, so counts are compared."""
+    """What must be equal. Items of equal count may be numbered otherwise: counts are compared."""
     weights = np.concatenate([[0, 0], np.asarray(counts)])
-    return {"rows": rows, "sessions": sessions, "train": train, "test": test,
-            "prices": round(float(np.sum(prices)), 0), "length": int((history > 0).sum()),
-            "history": int(weights[history].sum())}
+    return {
+        "rows": rows,
+        "sessions": sessions,
+        "train": train,
+        "test": test,
+        "prices": round(float(np.sum(prices)), 0),
+        "length": int((history > 0).sum()),
+        "history": int(weights[history].sum()),
+    }
 
 
 def main() -> None:
@@ -107,8 +118,11 @@ def main() -> None:
         found = measure(__file__, list(variants), path, ROUNDS)
     theirs, ours = found["pandas, straightforward"], found["companion"]
     ratio = theirs["seconds"] / ours["seconds"]
-    conclude("preprocess", {"events": count, **found, "times as fast": ratio},
-             {"3 times as fast as pandas": ratio >= 3, "within 6 GiB": ours["peak_gib"] <= 6})
+    conclude(
+        "preprocess",
+        {"events": count, **found, "times as fast": ratio},
+        {"3 times as fast as pandas": ratio >= 3, "within 6 GiB": ours["peak_gib"] <= 6},
+    )
 
 
 if __name__ == "__main__":

@@ -96,6 +96,14 @@ def test_an_answer_of_a_strange_form_is_said_to_be_one(doubling, attempt):
     )
 
 
+def test_a_sentence_of_several_lines_is_printed_in_one():
+    @exercise("98.1")
+    def wordy(attempt):
+        raise NotYet(f"It gave\n{np.eye(2)}.")
+
+    assert verdict("98.1", 1) == "98.1: not yet. It gave [[1. 0.] [0. 1.]]."
+
+
 def test_a_value_can_be_an_answer():
     @exercise("98.1")
     def three(attempt):

@@ -60,7 +60,7 @@ def test_solution_cells_and_lines_are_in_the_solved_edition_alone(project):
         ("x = ...\n# solution\nx = 1\ny = 2", "x = ...\n# Write your code here."),
         (
             "class A:\n    def f(self):\n        # solution\n        return 1\n\nA().f()",
-            "class A:\n    def f(self):\n        # Write your code here.\n        ...",
+            "class A:\n    def f(self):\n        # Write your code here.\n        ...\n\nA().f()",
         ),
         ("x = 1  # solution of the equation", "x = 1  # solution of the equation"),
     ],

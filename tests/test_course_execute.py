@@ -158,8 +158,8 @@ def run(project, *arguments):
 NOISY = """\
 # %%
 import os, sys, warnings
-print("café 商品 ✓")
-print("100%|###|", file=sys.stderr)
+print("café 商品 ✓", flush=True)
+print("100%|###|", file=sys.stderr, flush=True)
 warnings.warn("old flag")
 print("loss", 0.5)
 

@@ -284,7 +284,8 @@ def test_a_figure_at_the_end_is_read_by_nothing(found):
     [
         ("100%|##########| 3/3 [00:00<00:00, 999.99it/s]", "bar"),
         ("3it [00:01,  2.5it/s]", "bar"),
-        ("10/10 ━━━━━━━━━━ 0s 12ms/step", "bar"),
+        ("10/10 ━━━━━━━━━━ 0s", "bar"),
+        ("10/10 - 0s - 12ms/step", "bar"),
         ("epoch 1\repoch 2\n", "bar"),
         ("<function f at 0x7f3a2b1c>", "address"),
         ("0x7f3a2b1c4d5e", "address"),

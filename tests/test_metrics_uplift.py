@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from companion.metrics.uplift import bootstrap_mean, paired_difference
+from companion.metrics.uplift import bootstrap_mean, comparison, paired_difference, verdict
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():
@@ -42,3 +42,26 @@ def test_the_same_seed_gives_the_same_interval():
     values = np.random.default_rng(3).normal(size=50)
     assert bootstrap_mean(values, seed=1) == bootstrap_mean(values, seed=1)
     assert bootstrap_mean(values, seed=1) != bootstrap_mean(values, seed=2)
+
+
+def table(gaps):
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=400)
+    methods = {name: base + gap + 0.1 * rng.normal(size=400) for name, gap in gaps.items()}
+    return comparison({"base": base, **methods}, "base", seed=0)
+
+
+def test_the_table_compares_with_the_incumbent():
+    found = table({"up": 0.5, "down": -0.5})
+    assert found.loc["base", ["difference", "difference low", "difference high"]].tolist() == [0] * 3
+    assert found.loc["up", "difference"] == pytest.approx(0.5, abs=0.02)
+    assert (found["low"] < found["mean"]).all()
+    with pytest.raises(ValueError, match="'other' is not among"):
+        comparison({"a": [1.0, 2.0]}, "other", seed=0)
+
+
+def test_a_verdict_says_no_more_than_the_interval():
+    found = table({"up": 0.5, "down": -0.5, "same": 0.0})
+    assert verdict(found, "up", "base").startswith("up is better than base: +0.5")
+    assert verdict(found, "down", "base").startswith("down is worse than base: -0.5")
+    assert "cannot be told apart" in verdict(found, "same", "base")

@@ -15,6 +15,7 @@ from companion.recommenders.next_basket import (
     initial_weights,
     next_basket_loss_reference,
     score_all,
+    start_at_popularity,
     weight_shapes,
 )
 
@@ -178,3 +179,20 @@ def test_no_framework_is_imported():
         "assert not {'torch', 'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_bias_can_start_at_the_popularity():
+    class Holder:
+        def __init__(self):
+            self.weights = {"output/bias": np.zeros(4, np.float32), "x": np.ones(1, np.float32)}
+
+        def get_weights(self):
+            return dict(self.weights)
+
+        def set_weights(self, weights):
+            self.weights = weights
+
+    learner = Holder()
+    start_at_popularity(learner, np.array([0.0, 0.0, 3.0, 13.0]))
+    np.testing.assert_allclose(np.exp(learner.weights["output/bias"]), [0.05, 0.05, 0.2, 0.7])
+    assert learner.weights["x"] == [1.0]

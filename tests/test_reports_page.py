@@ -308,3 +308,31 @@ def test_figures_in_words(figure, texts):
 )
 def test_durations(seconds, text):
     assert wording.duration(seconds).replace(wording.SPACE, " ") == text
+
+
+def test_a_sentence_among_the_key_figures_comes_first_on_a_line_of_its_own():
+    sentence = "ours and theirs cannot be told apart, and zero is in the interval."
+    soup = render(
+        code(),
+        found=results(
+            count={
+                "value": 5,
+                "label": "Count",
+                "unit": "",
+                "interval": None,
+                "cell": 1,
+                "section": "",
+            },
+            verdict={
+                "value": sentence,
+                "label": "Verdict",
+                "unit": "",
+                "interval": None,
+                "cell": 1,
+                "section": "",
+            },
+        ),
+    )
+    boxes = soup.select(".key-figures dl > div")
+    assert [box.dt.text for box in boxes] == ["Verdict", "Count"]
+    assert [box.get("class") for box in boxes] == [["wide"], None]

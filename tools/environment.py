@@ -57,7 +57,7 @@ def problem(venv: Path, stamp: str) -> str | None:
         return "it was moved"
     if found != stamp:
         return "the versions asked for have changed"
-    probe = [python_of(venv), "-c", "import companion, numpy, sys; print(sys.prefix)"]
+    probe = [str(python_of(venv)), "-c", "import companion, numpy, sys; print(sys.prefix)"]
     try:
         answer = subprocess.run(probe, capture_output=True, text=True, cwd=tempfile.gettempdir())
     except OSError:

@@ -8,7 +8,8 @@ edition. The tags that choose:
     include               lines such as "# companion.{framework}.dqn: td_loss" become the source
                           of what they name, so that the code on the page is the code under test
 
-In a code cell, all that stands below a line "# solution" is left out of the unsolved editions.
+In a code cell, all that stands below a line "# solution" is left out of the unsolved editions, down
+to the first line that is indented less.
 A source is plain Python: no magics. A comment such as "# copy the weights" would else become a
 shell command.
 """
@@ -27,6 +28,8 @@ PERCENT = {"extension": ".py", "format_name": "percent", "comment_magics": False
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 CHOOSING = {*FRAMEWORKS, "solution", "include"}
 KEPT = {
+    "lesson",  # left out of a report
+    "hide",  # folded in a report
     "parameters",
     "raises-exception",
     "skip-execution",
@@ -98,8 +101,17 @@ def blank_solution(text: str) -> str:
         if line.strip() == "# solution":
             indent = line[: line.index("#")]
             stub = [f"{indent}# Write your code here."] + ([f"{indent}..."] if indent else [])
-            return "\n".join(lines[:number] + stub)
+            return "\n".join(lines[:number] + stub + _after(lines[number:], indent))
     return text
+
+
+def _after(lines: list[str], indent: str) -> list[str]:
+    """The lines after a solution: those from the first that is indented less."""
+    for number, line in enumerate(lines):
+        if indent and line.strip() and not line.startswith(indent):
+            blank = [""] * sum(not above.strip() for above in lines[number - 2 : number])
+            return [*blank, *lines[number:]]
+    return []
 
 
 def cell_id(cell: Cell, seen: set[str]) -> str:

@@ -58,7 +58,7 @@ class _Clock:
 
     def timeout(self, cell: Cell | None) -> float:
         # Zero would mean "no limit" to nbclient.
-        return max(0.05, self.left)
+        return max(0.05, min(self.limits.cell, self.left))
 
     def why(self) -> str:
         if self.left <= 0.05:
@@ -112,7 +112,6 @@ def _client(notebook: Notebook, folder: Path, package: str, clock: _Clock) -> An
         on_cell_execute=clock.begin,
         on_cell_error=clock.fail,
         coalesce_streams=True,
-        record_timing=False,
         shutdown_kernel="immediate",
         log=quiet,
     )

@@ -54,6 +54,11 @@ class Cleaned(NamedTuple):
         names = ["step", "rows before", "rows after", "rejected", "changed", "note"]
         return pd.DataFrame(rows, columns=names)
 
+    def receipt(self) -> pd.DataFrame:
+        """The same table for reading: thousands apart, without the notes."""
+        table = self.table().drop(columns="note").set_index("step")
+        return table.map("{:,}".format)
+
 
 CleaningStep = Callable[[pl.DataFrame], Outcome]
 

@@ -1,9 +1,11 @@
 """Means and differences with intervals, over users."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy import stats
 
 from companion.core.seeding import generator
@@ -87,3 +89,50 @@ def paired_difference(
     if ours.shape != theirs.shape:
         raise ValueError(f"the same users are needed in both; got {ours.shape} and {theirs.shape}")
     return bootstrap_mean(ours - theirs, seed=seed, level=level, samples=samples)
+
+
+def comparison(
+    values: Mapping[str, npt.ArrayLike], incumbent: str, *, seed: int, level: float = 0.95
+) -> pd.DataFrame:
+    """A table of methods: mean with interval, and the paired difference to the incumbent.
+
+    Args:
+        values: name of the method to [B] values, the same users in the same order.
+        incumbent: the method that is there already.
+        seed: of the bootstrap.
+        level: of the intervals, each on its own (not corrected for looking at several).
+
+    Returns:
+        Indexed by method: `mean`, `low`, `high`, `difference`, `difference low`,
+        `difference high`; the incumbent's difference is 0.
+
+    Raises:
+        ValueError: the incumbent is not among the methods, or the users differ.
+    """
+    if incumbent not in values:
+        raise ValueError(f"{incumbent!r} is not among the methods: {', '.join(values)}")
+    rows = {}
+    for name, ours in values.items():
+        mean = bootstrap_mean(ours, seed=seed, level=level)
+        gap = paired_difference(ours, values[incumbent], seed=seed, level=level)
+        rows[name] = (*mean[:3], *gap[:3])
+    names = ["mean", "low", "high", "difference", "difference low", "difference high"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=names)
+
+
+def verdict(table: pd.DataFrame, name: str, incumbent: str) -> str:
+    """One sentence that says what the interval allows to say, and no more.
+
+    Args:
+        table: from `comparison`.
+        name: the method in question.
+        incumbent: the method it is compared with.
+    """
+    columns = ["difference", "difference low", "difference high"]
+    mean, low, high = table.loc[name, columns].to_numpy(dtype=float)
+    gap = f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+    if low > 0:
+        return f"{name} is better than {incumbent}: {gap}."
+    if high < 0:
+        return f"{name} is worse than {incumbent}: {gap}."
+    return f"{name} and {incumbent} cannot be told apart: {gap}, and zero is in the interval."

@@ -1,1 +1,1 @@
-"""."""
+"""Figures of the course: arrays in, `Axes` out, one style, labels in words."""

@@ -1,7 +1,5 @@
 """Recommending the next basket, in PyTorch. Twin: companion/tensorflow/recommend.py."""
 
-# mypy: allow-untyped-calls
-
 from collections.abc import Callable
 
 import numpy as np

@@ -58,6 +58,27 @@ def copurchase_vectors(baskets: sparse.csr_array, size: int, *, seed: int = 0) -
     return _reduced(table, size, seed)
 
 
+def starting_vectors(
+    baskets: sparse.csr_array, texts: Sequence[str] | None, size: int, *, seed: int = 0
+) -> np.ndarray:
+    """Half of each vector from what is bought together, half from the words; all from the baskets
+    where there are no words. [V, D] float32, of length 1 at most
+
+    Args:
+        baskets: [M, V] 1 where the item is in the training basket.
+        texts: [V] words of each item, or None.
+        size: D, an even number.
+        seed: of the decompositions.
+    """
+    if texts is None:
+        return copurchase_vectors(baskets, size, seed=seed)
+    halves = (
+        copurchase_vectors(baskets, size // 2, seed=seed),
+        text_vectors(texts, size // 2, seed=seed),
+    )
+    return np.concatenate(halves, axis=1) / np.float32(np.sqrt(2))
+
+
 def _reduced(table: sparse.csr_array, size: int, seed: int) -> np.ndarray:
     rank = min(size, min(table.shape) - 1)
     vectors = np.zeros((table.shape[0], size), np.float32)

@@ -138,6 +138,18 @@ def initial_weights(
     return {name: value.astype(np.float32) for name, value in weights.items()}
 
 
+def start_at_popularity(learner: NextBasketLearner, counts: np.ndarray) -> None:
+    """Sets the output's bias to log((count + 1) / total): what is left to learn is what differs.
+
+    Args:
+        learner: before its first update.
+        counts: [V] how often each item was bought in the training part.
+    """
+    weights = learner.get_weights()
+    share = (counts + 1) / (counts + 1).sum()
+    learner.set_weights({**weights, "output/bias": np.log(share).astype(np.float32)})
+
+
 def check_batch(batch: NextBasketBatch, num_items: int, num_features: int) -> None:
     """Refuses what a framework would take without a word, or with an obscure one.
 

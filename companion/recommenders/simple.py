@@ -45,6 +45,14 @@ def own_frequency(counts: sparse.csr_array, popular: np.ndarray) -> np.ndarray:
     return counts.toarray() + share[None, :].astype(np.float32)
 
 
-def log_share(counts: np.ndarray) -> np.ndarray:
-    """log(1 + count), the scale on which habits add to a model's scores. [.., V]"""
-    return np.log1p(counts)
+def blend(scores: np.ndarray, counts: sparse.csr_array, weight: float) -> np.ndarray:
+    """A model's scores and the user's own habits: scores + weight * log(1 + counts). [U, V]
+
+    Args:
+        scores: [U, V] logits of a model.
+        counts: [U, V] from `own_counts`.
+        weight: 0 is the model alone; as it grows, habits decide.
+    """
+    habits = counts.copy()
+    habits.data = np.log1p(habits.data)
+    return scores + np.float32(weight) * habits.toarray()

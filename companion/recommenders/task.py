@@ -5,19 +5,22 @@ question. The catalogue is the items bought at least `min_count` times in the tr
 every item of it is a candidate: the ranking is full.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import polars as pl
 from scipy import sparse
 
 from companion.core.frames import pandas_too
+from companion.data.features import user_features
 from companion.data.sequences import baskets
-from companion.data.transformers import FIRST_KNOWN, IdEncoder
+from companion.data.transformers import FIRST_KNOWN, IdEncoder, number_pipeline
 from companion.metrics import ranking
 from companion.recommenders.next_basket import NextBasketBatch, NextBasketConfig
-from companion.recommenders.simple import own_counts
+from companion.recommenders.simple import blend, own_counts
 
 
 @pandas_too
@@ -133,6 +136,36 @@ def _history(
     return history
 
 
+def item_texts(items: pl.DataFrame | None, encoder: IdEncoder) -> list[str] | None:
+    """The words of each item of the catalogue, [V]; None where the log has no table of items.
+
+    Args:
+        items: `item_id` and columns of text.
+        encoder: the catalogue.
+    """
+    words = [] if items is None else [c for c in items.columns if items.schema[c] == pl.String]
+    words = [c for c in words if c != "item_id" and not c.endswith("_id")]
+    if items is None or not words:
+        return None
+    text = pl.concat_str(words, separator=" ", ignore_nulls=True)
+    table = items.select(pl.col("item_id").cast(pl.String), text.alias("text"))
+    lookup = dict(table.unique("item_id", keep="first").rows())
+    return [""] * FIRST_KNOWN + [lookup.get(item) or "" for item in encoder.ids_]
+
+
+def basket_table(items: np.ndarray, size: int) -> sparse.csr_array:
+    """One row per basket, 1 where the item is in it. [M, V] sparse
+
+    Args:
+        items: [..., K] indices, padded with 0.
+        size: V.
+    """
+    flat = items.reshape(-1, items.shape[-1])
+    row, place = np.nonzero(flat >= FIRST_KNOWN)
+    ones = np.ones(len(row), np.float32)
+    return sparse.csr_array((ones, (row, flat[row, place])), shape=(len(flat), size))
+
+
 @pandas_too
 def training_data(
     train: pl.DataFrame, encoder: IdEncoder, config: NextBasketConfig
@@ -154,19 +187,41 @@ def training_data(
     return found.users[two], NextBasketBatch(inputs, np.zeros((len(items), 0), np.float32), targets)
 
 
-def with_features(
-    batch: NextBasketBatch, users: np.ndarray, table: tuple[np.ndarray, np.ndarray]
-) -> NextBasketBatch:
+class Profiles(NamedTuple):
+    """Features of users: ids [M], features [M, F] scaled so that 0 is the middle, names [F]."""
+
+    ids: np.ndarray
+    features: np.ndarray
+    names: list[str]
+
+
+@pandas_too
+def profiles(train: pl.DataFrame, at: datetime) -> Profiles:
+    """Each user as the log shows them before an early moment: counts, recency, gaps, spend.
+
+    Sequences are then trained on what comes after the moment. Features of the whole training part
+    would tell the first baskets of a sequence what its last will be.
+
+    Args:
+        train: the training part; fill and scale are fitted on it.
+        at: with time zone.
+    """
+    table = user_features(train, at)
+    numbers = table.drop("user_id")
+    scaled = number_pipeline().fit_transform(np.log1p(numbers.to_numpy().astype(float)))
+    return Profiles(table["user_id"].cast(pl.String).to_numpy(), scaled, numbers.columns)
+
+
+def with_features(batch: NextBasketBatch, users: np.ndarray, table: Profiles) -> NextBasketBatch:
     """The batch with each user's features; a user who is not in the table gets zeros.
 
     Args:
         batch: of N users.
         users: [N] their ids.
-        table: ids [M] and features [M, F], scaled, so that zero is the middle.
+        table: from `profiles`.
     """
-    ids, features = table
-    row = _rows(pl.Series(users, dtype=pl.String), ids)
-    found = np.where((row >= 0)[:, None], features[np.maximum(row, 0)], 0.0)
+    row = _rows(pl.Series(users, dtype=pl.String), table.ids)
+    found = np.where((row >= 0)[:, None], table.features[np.maximum(row, 0)], 0.0)
     return batch._replace(features=found.astype(np.float32))
 
 
@@ -197,3 +252,62 @@ def only(asked: Question, *, repeated: bool) -> Question:
     """The same question with only the repeated, or only the new, items in the answers."""
     keep = asked.repeated == repeated
     return asked._replace(relevant=np.where(keep, asked.relevant, ranking.NOTHING))
+
+
+def best_weight(
+    scores: np.ndarray, asked: Question, grid: Sequence[float], k: int
+) -> tuple[float, dict[float, float]]:
+    """The weight of habits that gives the highest mean recall, and the recall of each.
+
+    Args:
+        scores: [U, V] of a model on the tuning question.
+        asked: the tuning question, never the test.
+        grid: weights to try; the first of equals wins.
+        k: places.
+    """
+    recalls = {}
+    for weight in grid:
+        values = evaluate(blend(scores, asked.counts, weight), asked, k)["recall"]
+        recalls[weight] = float(np.nanmean(values))
+    return max(recalls, key=lambda weight: recalls[weight]), recalls
+
+
+def recall_by_part(
+    scores: Mapping[str, np.ndarray], asked: Question, k: int, *, seed: int = 0
+) -> pd.DataFrame:
+    """Mean recall of each method: of products bought before and of new ones, and of the half of
+    the users with the fewer and with the more purchases behind them.
+
+    Args:
+        scores: name of the method to [U, V].
+        asked: the question.
+        k: places.
+        seed: of the order among equal scores.
+    """
+    past = asked.counts.sum(axis=1)
+    few = past <= np.median(past)
+    rows = {}
+    for name, values in scores.items():
+        whole = evaluate(values, asked, k, seed=seed)["recall"]
+        parts = {
+            "bought before": evaluate(values, only(asked, repeated=True), k, seed=seed)["recall"],
+            "new to them": evaluate(values, only(asked, repeated=False), k, seed=seed)["recall"],
+            "short history": whole[few],
+            "long history": whole[~few],
+        }
+        rows[name] = {part: _mean(found) for part, found in parts.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def reading(table: pd.DataFrame) -> str:
+    """What the table of `recall_by_part` says, in a sentence."""
+    new, old = table["new to them"], table["bought before"]
+    return (
+        f"Of what is new to a user, {new.idxmax()} finds most: {new.max():.1%}. "
+        f"Of what was bought before, {old.idxmax()}: {old.max():.1%}."
+    )
+
+
+def _mean(values: np.ndarray) -> float | None:
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else None

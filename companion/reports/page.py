@@ -82,6 +82,9 @@ def render_page(notebook: Any, results: dict[str, Any], *, folder: Path | None =
     return _with_contents(page)
 
 
+SENTENCE = 30  # characters: a longer text is a sentence and has a line of its own
+
+
 def _context(notebook: Any, results: dict[str, Any]) -> dict[str, Any]:
     """What the template shows around the notebook."""
     origin = results["provenance"]
@@ -89,6 +92,7 @@ def _context(notebook: Any, results: dict[str, Any]) -> dict[str, Any]:
     for name, figure in results["figures"].items():
         text, interval = wording.shown(figure)
         entry = figure | {"name": name, "text": text, "interval_text": interval}
+        entry["wide"] = isinstance(figure["value"], str) and len(text) > SENTENCE
         rows = figure["value"] if isinstance(figure["value"], list) else []
         if not figure["label"]:
             others.append(entry)
@@ -97,6 +101,7 @@ def _context(notebook: Any, results: dict[str, Any]) -> dict[str, Any]:
             tables.append(entry)
         else:
             keys.append(entry)
+    keys.sort(key=lambda entry: not entry["wide"])  # a sentence is read first
     style = (FOLDERS / "template" / "report.css").read_text(encoding="utf-8")
     return {
         "title": results["title"] or "Report",

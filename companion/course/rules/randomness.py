@@ -48,14 +48,12 @@ def randomness(page: Page) -> Iterator[Finding]:
 
 
 def _imported(codes: list[Code]) -> dict[str, str]:
-    """What each imported name of the notebook stands for."""
-    names = {}
+    """What each name that an import of the notebook made up stands for."""
+    names: dict[str, str] = {}
     for code in codes:
         for node in ast.walk(code.tree or ast.Module([], [])):
             if isinstance(node, ast.Import):
-                for alias in node.names:
-                    whole = alias.name if alias.asname else alias.name.split(".")[0]
-                    names[alias.asname or whole] = whole
+                names |= {alias.asname: alias.name for alias in node.names if alias.asname}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 for alias in node.names:
                     names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
