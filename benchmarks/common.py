@@ -1,5 +1,6 @@
 """What the measurements share: a process per variant, rounds in turn, one line of JSON."""
 
+import importlib
 import json
 import os
 import resource
@@ -11,10 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 
-def worker(variants: dict[str, Callable[[str], dict[str, Any]]]) -> bool:
-    """In a child process: runs one variant and prints its figures. True where that was done."""
+def worker(variants: dict[str, Callable[[str], dict[str, Any]]], modules: tuple[str, ...]) -> bool:
+    """In a child process: runs one variant and prints its figures. True where that was done.
+
+    The modules are imported before the clock starts.
+    """
     if len(sys.argv) < 4 or sys.argv[1] != "--worker":
         return False
+    for module in modules:
+        importlib.import_module(module)
     start, cpu = time.perf_counter(), time.process_time()
     check = variants[sys.argv[2]](sys.argv[3])
     figures = {

@@ -53,7 +53,9 @@ def table(gaps):
 
 def test_the_table_compares_with_the_incumbent():
     found = table({"up": 0.5, "down": -0.5})
-    assert found.loc["base", ["difference", "difference low", "difference high"]].tolist() == [0] * 3
+    assert (
+        found.loc["base", ["difference", "difference low", "difference high"]].tolist() == [0] * 3
+    )
     assert found.loc["up", "difference"] == pytest.approx(0.5, abs=0.02)
     assert (found["low"] < found["mean"]).all()
     with pytest.raises(ValueError, match="'other' is not among"):
@@ -61,7 +63,7 @@ def test_the_table_compares_with_the_incumbent():
 
 
 def test_a_verdict_says_no_more_than_the_interval():
-    found = table({"up": 0.5, "down": -0.5, "same": 0.0})
-    assert verdict(found, "up", "base").startswith("up is better than base: +0.5")
-    assert verdict(found, "down", "base").startswith("down is worse than base: -0.5")
+    found = table({"up": 0.5, "down": -0.5, "same": 0.001})
+    assert verdict(found, "up", "base").startswith("up is better than base: +0.")
+    assert verdict(found, "down", "base").startswith("down is worse than base: -0.")
     assert "cannot be told apart" in verdict(found, "same", "base")

@@ -39,7 +39,7 @@ def fingerprint(venv: Path, gpu: bool) -> str:
     digest = hashlib.sha256()
     for name in ("pyproject.toml", "constraints.txt", "data/wheels.txt", "tools/environment.py"):
         digest.update((ROOT / name).read_bytes())
-    return f"{digest.hexdigest()} {sys.version_info[:2]} {EXTRAS[gpu]} {venv}\n"
+    return f"{digest.hexdigest()} {sys.version_info[:2]} {EXTRAS[gpu]}\n{venv}\n"
 
 
 def python_of(venv: Path) -> Path:
@@ -53,7 +53,10 @@ def problem(venv: Path, stamp: str) -> str | None:
     if not (venv / ".ok").exists():
         return "it is half-made"
     found = (venv / ".ok").read_text(encoding="utf-8")
-    if found.split()[-1] != str(venv):
+    made_of, _, place = found.partition("\n")
+    if not made_of or not place.strip():
+        return "it is half-made"
+    if place.strip() != str(venv):
         return "it was moved"
     if found != stamp:
         return "the versions asked for have changed"
@@ -98,6 +101,8 @@ def install_kernel(venv: Path) -> None:
 def prepare(venv: Path, gpu: bool) -> None:
     """Leaves a working environment in `venv`; does nothing where there is one."""
     stamp = fingerprint(venv, gpu)
+    if not gpu and problem(venv, fingerprint(venv, gpu=True)) is None:
+        return  # the GPU builds were asked for before, and they do all that the others do
     why = problem(venv, stamp)
     if why is None:
         return
@@ -109,7 +114,9 @@ def prepare(venv: Path, gpu: bool) -> None:
     fetched = subprocess.run([str(python_of(venv)), "-m", "companion", "data", "fetch"], cwd=ROOT)
     if fetched.returncode:
         say("going on with the sample in data/sample")
-    (venv / ".ok").write_text(stamp, encoding="utf-8")
+    draft = venv / ".ok.part"
+    draft.write_text(stamp, encoding="utf-8")
+    os.replace(draft, venv / ".ok")  # whole or not at all
     say("done")
 
 

@@ -18,7 +18,7 @@ def encode(column: pl.Series) -> Codes:
     """Codes of a text column. They depend on this column alone, not on what was encoded before."""
     if isinstance(column.dtype, pl.Categorical):
         return _renumber(column)
-    dictionary = column.to_arrow().dictionary_encode()
+    dictionary = column.cast(pl.String).to_arrow().dictionary_encode()
     indices = dictionary.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return Codes(indices.astype(np.int32, copy=False), pl.Series(dictionary.dictionary))
 

@@ -1,6 +1,6 @@
 """Polars inside, pandas at the surface: a function gets and gives the kind that its caller uses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import wraps
 from typing import Any
 
@@ -22,8 +22,22 @@ def to_polars(frame: pd.DataFrame | pl.DataFrame) -> pl.DataFrame:
     doubled = frame.columns[frame.columns.duplicated()].tolist()
     if doubled:
         raise ValueError(f"two columns are named {doubled[0]!r}")
-    table = pl.from_pandas(frame, include_index=False, nan_to_null=True)
+    mixed = {name: _plain(column) for name, column in frame.items() if column.dtype == object}
+    table = pl.from_pandas(_with(frame, mixed), include_index=False, nan_to_null=True)
     return table.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+
+
+def _with(frame: pd.DataFrame, columns: dict[Hashable, pd.Series]) -> pd.DataFrame:
+    changed = frame.copy(deep=False)
+    for name, column in columns.items():
+        changed[name] = column
+    return changed
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    """A column of Python objects of several kinds as text; of one kind as it is."""
+    kinds = set(map(type, column[column.notna()]))
+    return column if len(kinds) < 2 else column.map(str, na_action="ignore")
 
 
 def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:

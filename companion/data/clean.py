@@ -8,15 +8,16 @@ training part alone.
 
 import os
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import polars as pl
 
 from companion.core.frames import pandas_too
-from companion.data.order import is_in_order, new_user, rows, time_order, with_lines
+from companion.data.order import is_in_order, micros, new_user, rows, time_order, with_lines
 from companion.data.schema import SchemaError, as_json, nothing_rejected
 
 
@@ -139,7 +140,7 @@ def _crowded(events: pl.DataFrame) -> np.ndarray:
             .to_numpy()
             .copy()
         )
-    time = events["timestamp"].to_physical().to_numpy()
+    time = micros(events)
     same = np.zeros(events.height + 1, bool)
     same[1:-1] = (np.diff(time) == 0) & ~new_user(events)[1:]
     return same[1:] | same[:-1]
@@ -154,7 +155,7 @@ def reject_missing(events: pl.DataFrame, columns: Sequence[str]) -> Outcome:
     """
     events = _checked(with_lines(events), columns)
     absent = [
-        pl.when(pl.col(c).is_null() | (pl.col(c).cast(pl.String) == "")).then(pl.lit(c))
+        pl.when(_value(events, c).is_null() | (pl.col(c).cast(pl.String) == "")).then(pl.lit(c))
         for c in columns
     ]
     why = pl.concat_str(absent, separator=", ", ignore_nulls=True)
@@ -187,9 +188,9 @@ def reject_outside(
     events = _checked(with_lines(events), [column])
     inside = pl.lit(True)
     if low is not None:
-        inside &= pl.col(column) >= low
+        inside &= _value(events, column) >= limit(low)
     if high is not None:
-        inside &= pl.col(column) <= high
+        inside &= _value(events, column) <= limit(high)
     keep = events.select(inside.fill_null(True)).to_series()
     limits = f"[{'' if low is None else low}, {'' if high is None else high}]"
     why = pl.format(f"{column} {{}} is outside {limits}", pl.col(column))
@@ -218,6 +219,17 @@ def sort_by_time(events: pl.DataFrame) -> Outcome:
     moved = int((order != np.arange(len(order))).sum())
     step = Step("sort by user and time", events.height, events.height, moved, "ties in log order")
     return Outcome(rows(events, order), nothing_rejected(), step)
+
+
+def _value(events: pl.DataFrame, column: str) -> pl.Expr:
+    """The column, with what is no number taken for missing."""
+    value = pl.col(column)
+    return value.fill_nan(None) if events.schema[column].is_float() else value
+
+
+def limit(value: Any) -> Any:
+    """A limit as Polars compares it: a time in UTC, a number as it is."""
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def _checked(events: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:

@@ -36,7 +36,7 @@ def add_parsers(subparsers: Any) -> None:
     show.add_argument(
         "source", metavar="SOURCE", help="a name of `data sources`, or a file of events"
     )
-    show.add_argument("--rows", type=int, default=5, help="how many rows (5)")
+    show.add_argument("--rows", type=_count, default=5, help="how many rows (5)")
     show.set_defaults(func=_sentence(_show))
     _add_import(subparsers)
 
@@ -65,6 +65,12 @@ def _add_import(subparsers: Any) -> None:
         "--keep", nargs="+", action="extend", default=[], help="further columns to keep"
     )
     parser.set_defaults(func=_sentence(_import))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -167,6 +173,8 @@ def _import(args: argparse.Namespace) -> int:
         raise ValueError(f"{file}: {error}") from None
     rejected = pl.concat([table.rejected, done.rejected]).sort("line", maintain_order=True)
     aside = out.with_name(out.name + ".rejected.csv")
+    if aside.exists() and file.exists() and aside.samefile(file):
+        raise ValueError(f"{file} would be overwritten by the rejected rows; choose another --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     _write_or_remove(rejected, aside)
     print(f"rows read: {table.rows.height + table.rejected.height:,}")

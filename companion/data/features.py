@@ -1,12 +1,12 @@
 """Features of sessions, users and items, each as of a moment: nothing later is ever looked at."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 
 from companion.core.frames import pandas_too
-from companion.data.order import in_order, new_user
+from companion.data.order import in_order, micros, new_user
 from companion.data.schema import EVENTS, SchemaError
 
 SILENCE = 30  # minutes
@@ -52,7 +52,7 @@ def add_sessions(events: pl.DataFrame, minutes: float = SILENCE) -> pl.DataFrame
 def session_numbers(events: pl.DataFrame, minutes: float = SILENCE) -> np.ndarray:
     """Number of the session within its user, from 1, for events in order. [N]"""
     first = new_user(events)
-    time = events["timestamp"].to_physical().to_numpy()
+    time = micros(events)
     begins = first.copy()
     begins[1:] |= np.diff(time) > minutes * 60e6
     total = np.cumsum(begins)  # [N] over all users
@@ -77,15 +77,18 @@ def session_features(events: pl.DataFrame) -> pl.DataFrame:
         seconds.alias("seconds"),
         pl.len().alias("events"),
         pl.col("item_id").drop_nulls().n_unique().alias("items"),
-        *_counts(events),
+        *_counts(),
     )
-    bought = pl.col("purchases") > 0 if "purchases" in table.columns else pl.lit(False)
-    return table.with_columns(bought.alias("converted"))
+    return table.with_columns((pl.col("purchases") > 0).alias("converted"))
 
 
-def _counts(events: pl.DataFrame) -> list[pl.Expr]:
-    kinds = events["event"].unique().to_list()
-    return [(pl.col("event") == e).sum().alias(f"{e}s") for e in EVENTS if e in kinds]
+PLURAL = {"search": "searches"}
+
+
+def _counts() -> list[pl.Expr]:
+    """One count for every kind of event of the schema, so that the columns never vary."""
+    kind = pl.col("event").cast(pl.String)
+    return [(kind == event).sum().alias(PLURAL.get(event, f"{event}s")) for event in EVENTS]
 
 
 def _until(events: pl.DataFrame, at: datetime) -> pl.DataFrame:
@@ -93,7 +96,7 @@ def _until(events: pl.DataFrame, at: datetime) -> pl.DataFrame:
         raise ValueError(
             "the moment needs a time zone, for example datetime(2017, 11, 1, tzinfo=UTC)"
         )
-    return events.filter(pl.col("timestamp") < at)
+    return events.filter(pl.col("timestamp") < at.astimezone(UTC))
 
 
 def _days(expression: pl.Expr) -> pl.Expr:
@@ -115,17 +118,19 @@ def user_features(events: pl.DataFrame, at: datetime) -> pl.DataFrame:
     """
     past = _until(events, at)
     first, last = pl.col("timestamp").min(), pl.col("timestamp").max()
-    days = pl.col("timestamp").dt.date().n_unique()
+    date = pl.col("timestamp").dt.date()
+    days = date.n_unique()
+    span = (date.max() - date.min()).dt.total_days()
     return (
         past.group_by("user_id")
         .agg(
             pl.len().alias("events"),
             pl.col("item_id").drop_nulls().n_unique().alias("items"),
             days.alias("active_days"),
-            *_counts(past),
-            _days(pl.lit(at) - last).alias("recency_days"),
-            _days(pl.lit(at) - first).alias("tenure_days"),
-            pl.when(days > 1).then(_days(last - first) / (days - 1)).alias("gap_days"),
+            *_counts(),
+            _days(pl.lit(at.astimezone(UTC)) - last).alias("recency_days"),
+            _days(pl.lit(at.astimezone(UTC)) - first).alias("tenure_days"),
+            pl.when(days > 1).then(span / (days - 1)).alias("gap_days"),
             *_spend(past),
         )
         .sort("user_id")
@@ -159,9 +164,9 @@ def item_features(events: pl.DataFrame, at: datetime) -> pl.DataFrame:
         .agg(
             pl.len().alias("events"),
             pl.col("user_id").n_unique().alias("users"),
-            *_counts(past),
-            _days(pl.lit(at) - pl.col("timestamp").max()).alias("recency_days"),
-            _days(pl.lit(at) - pl.col("timestamp").min()).alias("age_days"),
+            *_counts(),
+            _days(pl.lit(at.astimezone(UTC)) - pl.col("timestamp").max()).alias("recency_days"),
+            _days(pl.lit(at.astimezone(UTC)) - pl.col("timestamp").min()).alias("age_days"),
             *price,
         )
         .sort("item_id")

@@ -139,16 +139,24 @@ def _column(table: pl.DataFrame, name: str, source: str, mapping: ColumnMapping)
         except parse.FormatError as error:
             raise error.at_line(table["line"]) from None
         return _whole(parsed) if name == "position" else parsed
-    parsed = parse.ids(column)  # text: a session id or a query may be missing
-    return parse.Parsed(
-        parsed.values, pl.Series("reason", [None], pl.String).new_from_index(0, table.height)
-    )
+    return _text(column)
+
+
+def _text(column: pl.Series) -> parse.Parsed:
+    """A session id or a query, which may be missing. A number among them must not lose digits."""
+    nothing = pl.Series("reason", [None], pl.String).new_from_index(0, len(column))
+    if column.dtype.is_float():
+        values, reasons = parse.ids(column)
+        return parse.Parsed(values, reasons.set(column.is_null() | column.is_nan(), None))
+    text = column.cast(pl.String)
+    return parse.Parsed(text.set(text == "", None), nothing)
 
 
 def _whole(parsed: parse.Parsed) -> parse.Parsed:
-    broken = (parsed.values != parsed.values.floor()).fill_null(False)
-    why = pl.Series(["position is not a whole number"]).new_from_index(0, len(broken))
     whole = parsed.values.cast(pl.Int64, strict=False)
+    broken = (parsed.values != whole.cast(pl.Float64)).fill_null(False)
+    broken |= whole.is_null() & parsed.values.is_not_null()
+    why = pl.Series(["position is not a whole number"]).new_from_index(0, len(broken))
     return parse.Parsed(whole, why.zip_with(broken, parsed.reasons))
 
 

@@ -6,7 +6,8 @@ import polars as pl
 
 from companion.core.frames import pandas_too
 from companion.data import parse
-from companion.data.schema import SchemaError
+from companion.data.order import with_lines
+from companion.data.schema import TIME, SchemaError
 
 
 class Joined(NamedTuple):
@@ -19,16 +20,26 @@ class Joined(NamedTuple):
     without_key: int
 
 
-def _keys(frame: pl.DataFrame, on: str, what: str) -> pl.DataFrame:
-    """The frame with its key as text, so that 101, 101.0 and "101" meet."""
+KEY, FOUND, ROW = "\0key", "\0found", "\0row"  # names that no log has
+
+
+def _with_key(frame: pl.DataFrame, on: str, what: str) -> pl.DataFrame:
+    """The frame with its key as text beside it, so that 101, 101.0 and "101" meet.
+
+    The column itself stays as it is.
+    """
     if on not in frame.columns:
         raise SchemaError(f"{what} have no column {on!r}; there are {', '.join(frame.columns)}")
-    parsed = parse.ids(frame[on])
+    column = frame[on]
+    if not column.dtype.is_float():
+        text = column.cast(pl.String)
+        return frame.with_columns(text.set(text == "", None).alias(KEY))
+    parsed = parse.ids(column)
     lost = parsed.reasons.str.contains("lost digits").fill_null(False)
     if lost.any():
         row = int(lost.arg_true()[0])
         raise SchemaError(f"{what}, row {row}: {parsed.reasons[row]}")
-    return frame.with_columns(parsed.values.alias(on))
+    return frame.with_columns(parsed.values.alias(KEY))
 
 
 @pandas_too
@@ -44,14 +55,14 @@ def join_table(events: pl.DataFrame, table: pl.DataFrame, on: str) -> Joined:
         SchemaError: the key is missing in one of them, or twice in the table (the join would
             multiply events), or a column of the table is there already.
     """
-    events, table = _keys(events, on, "the events"), _keys(table, on, "the table's rows")
-    _refuse_clash(events, table, on)
-    doubled = table.filter(pl.col(on).is_not_null() & pl.col(on).is_duplicated())
+    events, table = _with_key(events, on, "the events"), _with_key(table, on, "the table's rows")
+    _refuse_clash(events, table, on, KEY)
+    table = table.filter(pl.col(KEY).is_not_null()).drop(on)
+    doubled = table.filter(pl.col(KEY).is_duplicated())
     if doubled.height:
-        raise SchemaError(f"the table has {on} {doubled[on][0]!r} more than once")
-    marked = table.with_columns(pl.lit(True).alias("_found"))
-    joined = events.join(marked, on=on, how="left", maintain_order="left")
-    return _counted(joined, on)
+        raise SchemaError(f"the table has {on} {doubled[KEY][0]!r} more than once")
+    marked = table.with_columns(pl.lit(True).alias(FOUND))
+    return _counted(events.join(marked, on=KEY, how="left", maintain_order="left"))
 
 
 @pandas_too
@@ -68,19 +79,29 @@ def join_as_of(events: pl.DataFrame, snapshots: pl.DataFrame, on: str) -> Joined
     Raises:
         SchemaError: as for `join_table`; two snapshots of one key at one time that differ.
     """
-    events, snapshots = _keys(events, on, "the events"), _keys(snapshots, on, "the snapshots")
-    _refuse_clash(events, snapshots, on, "timestamp")
-    snapshots = snapshots.unique(maintain_order=True).filter(pl.col(on).is_not_null())
-    doubled = snapshots.filter(pl.struct(on, "timestamp").is_duplicated())
-    if doubled.height:
-        raise SchemaError(f"{on} {doubled[on][0]!r} has two snapshots at {doubled['timestamp'][0]}")
-    zone = events.schema["timestamp"]
-    right = snapshots.with_columns(pl.col("timestamp").cast(zone), pl.lit(True).alias("_found"))
-    left = events.with_row_index("_row").sort("timestamp", maintain_order=True)
-    joined = left.join_asof(
-        right.sort("timestamp"), on="timestamp", by=on, strategy="backward", check_sortedness=False
+    events, snapshots = (
+        _with_key(events, on, "the events"),
+        _with_key(snapshots, on, "the snapshots"),
     )
-    return _counted(joined.sort("_row").drop("_row"), on)
+    for what, frame in (("events", events), ("snapshots", snapshots)):
+        if getattr(frame.schema.get("timestamp"), "time_zone", None) is None:
+            raise SchemaError(f"the {what} need a column 'timestamp' of times with a zone")
+    _refuse_clash(events, snapshots, on, KEY, "timestamp")
+    right = snapshots.filter(pl.col(KEY).is_not_null()).drop(on).unique(maintain_order=True)
+    right = right.with_columns(
+        pl.col("timestamp").dt.convert_time_zone("UTC").cast(TIME), pl.lit(True).alias(FOUND)
+    )
+    doubled = right.filter(pl.struct(KEY, "timestamp").is_duplicated())
+    if doubled.height:
+        raise SchemaError(
+            f"{on} {doubled[KEY][0]!r} has two snapshots at {doubled['timestamp'][0]}"
+        )
+    times = pl.col("timestamp").dt.convert_time_zone("UTC").cast(TIME)
+    left = events.with_columns(times).with_row_index(ROW).sort("timestamp", maintain_order=True)
+    joined = left.join_asof(
+        right.sort("timestamp"), on="timestamp", by=KEY, strategy="backward", check_sortedness=False
+    )
+    return _counted(joined.sort(ROW).drop(ROW))
 
 
 def _refuse_clash(events: pl.DataFrame, table: pl.DataFrame, *shared: str) -> None:
@@ -89,10 +110,11 @@ def _refuse_clash(events: pl.DataFrame, table: pl.DataFrame, *shared: str) -> No
         raise SchemaError(f"both have a column {clash[0]!r}; rename one")
 
 
-def _counted(joined: pl.DataFrame, on: str) -> Joined:
-    matched = int(joined["_found"].sum() or 0)
-    keyless = joined[on].null_count()
-    return Joined(joined.drop("_found"), matched, joined.height - matched - keyless, keyless)
+def _counted(joined: pl.DataFrame) -> Joined:
+    matched = int(joined[FOUND].sum() or 0)
+    keyless = joined[KEY].null_count()
+    unmatched = joined.height - matched - keyless
+    return Joined(joined.drop(FOUND, KEY), matched, unmatched, keyless)
 
 
 @pandas_too
@@ -100,20 +122,29 @@ def merge_logs(**logs: pl.DataFrame) -> pl.DataFrame:
     """Several logs of one shop (views, searches, orders) as one, in order of time.
 
     Args:
-        logs: name to events in the schema; the name becomes the column `source`. Columns that a
-            log lacks are empty there.
+        logs: name to events in the schema. The name becomes the column `source`, the line in that
+            source `source_line`, and `line` counts anew. Columns that a log lacks are empty there.
 
     Raises:
-        SchemaError: no log was given, or two logs hold one column in different types.
+        SchemaError: no log was given, a log has a column `source` already, or two logs hold one
+            column in different types.
     """
     if not logs:
         raise SchemaError("merge_logs needs at least one log")
-    named = [
-        log.with_columns(pl.col(pl.Categorical).cast(pl.String), pl.lit(name).alias("source"))
-        for name, log in logs.items()
-    ]
+    named = [_named(name, log) for name, log in logs.items()]
     try:
         both = pl.concat(named, how="diagonal")
     except pl.exceptions.PolarsError as error:
         raise SchemaError(f"the logs do not fit together: {error}") from None
-    return both.sort("timestamp", maintain_order=True)
+    return with_lines(both.sort("timestamp", maintain_order=True))
+
+
+def _named(name: str, log: pl.DataFrame) -> pl.DataFrame:
+    for column in ("source", "source_line"):
+        if column in log.columns:
+            raise SchemaError(f"the log {name!r} has a column {column!r} already; rename it")
+    empty = [column for column, dtype in log.schema.items() if dtype == pl.Null]
+    log = with_lines(log.drop(empty)).rename({"line": "source_line"})
+    return log.with_columns(
+        pl.col(pl.Categorical, pl.Enum).cast(pl.String), pl.lit(name).alias("source")
+    )

@@ -4,13 +4,36 @@ import numpy as np
 import polars as pl
 
 from companion.core.codes import encode
+from companion.data.schema import TIME, SchemaError
 
 
 def with_lines(events: pl.DataFrame) -> pl.DataFrame:
-    """The same events with `line`, the order of the log; numbered from 1 where there is none."""
-    if "line" in events.columns:
-        return events
-    return events.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line"))
+    """The same events with `line`, the order of the log; numbered from 1 where there is none.
+
+    Raises:
+        SchemaError: a line is missing or is no whole number.
+    """
+    if "line" not in events.columns:
+        return events.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line"))
+    if not events.schema["line"].is_integer() or events["line"].has_nulls():
+        raise SchemaError("the column 'line' must hold a whole number in every row")
+    return events.with_columns(pl.col("line").cast(pl.Int64))
+
+
+def micros(events: pl.DataFrame) -> np.ndarray:
+    """The times in microseconds since 1970, whatever the unit of the column. [N] int64
+
+    Raises:
+        SchemaError: a time is missing (its line is named), or the times have no zone.
+    """
+    column = events["timestamp"]
+    if getattr(column.dtype, "time_zone", None) is None:
+        raise SchemaError(f"column 'timestamp' holds {column.dtype}; times in UTC are needed")
+    if column.has_nulls():
+        row = int(column.is_null().arg_true()[0])
+        place = f"line {events['line'][row]}" if "line" in events.columns else f"row {row}"
+        raise SchemaError(f"{place} has no timestamp; reject such rows first")
+    return column.dt.convert_time_zone("UTC").cast(TIME).to_physical().to_numpy()
 
 
 def new_user(events: pl.DataFrame) -> np.ndarray:
@@ -24,7 +47,7 @@ def new_user(events: pl.DataFrame) -> np.ndarray:
 def is_in_order(events: pl.DataFrame) -> bool:
     """Whether users stand together, each in order of time, ties by line."""
     first = new_user(events)
-    time, line = events["timestamp"].to_physical().to_numpy(), events["line"].to_numpy()
+    time, line = micros(events), events["line"].to_numpy()
     step = np.diff(time)
     right = (step > 0) | ((step == 0) & (np.diff(line) >= 0)) | first[1:]
     if not right.all():
@@ -47,15 +70,17 @@ def rows(events: pl.DataFrame, order: np.ndarray) -> pl.DataFrame:
 def time_order(events: pl.DataFrame) -> np.ndarray:
     """Row numbers that put the events in order. [N]"""
     user = encode(events["user_id"]).codes
-    time = events["timestamp"].to_physical().to_numpy()
+    time = micros(events)
     line = events["line"].to_numpy()
-    start = np.arange(len(line))
     if len(line) and bool((np.diff(line) < 0).any()):
         start = np.argsort(line, kind="stable")
-    key = packed(user[start], time[start])
-    if key is None:
-        return start[np.lexsort((time[start], user[start]))]
-    return start[stable_argsort(key)]
+        return start[_order(user[start], time[start])]
+    return _order(user, time)
+
+
+def _order(user: np.ndarray, time: np.ndarray) -> np.ndarray:
+    key = packed(user, time)
+    return np.lexsort((time, user)) if key is None else stable_argsort(key)
 
 
 def stable_argsort(key: np.ndarray) -> np.ndarray:

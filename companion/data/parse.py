@@ -4,6 +4,7 @@ Every function takes a column and gives two of the same length: the values, and 
 (null where the value is good). Nothing is guessed in silence and nothing is lost.
 """
 
+import re
 from typing import NamedTuple
 
 import polars as pl
@@ -13,11 +14,11 @@ from companion.data.schema import TIME
 MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "—")
 FIRST, LAST = 631_152_000, 4_102_444_800  # seconds: the years 1990 to 2099
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}  # microseconds in one
-EXACT = 2**53  # up to here a float holds every whole number
+EXACT = {64: 2**53, 32: 2**24}  # below it a float of so many bits holds every whole number
 ISO = (
     r"^\s*(?P<date>\d{4}-\d{2}-\d{2})"
     r"(?:[T ](?P<time>\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?))?"
-    r"\s*(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?\s*$"
+    r"\s*(?P<zone>Z|UTC|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?\s*$"
 )
 
 
@@ -51,8 +52,12 @@ def ids(column: pl.Series) -> Parsed:
     (a missing value elsewhere in the column makes pandas read whole numbers as floats).
     """
     name = column.name
+    if column.dtype.is_decimal():
+        column = column.cast(pl.Float64)
     if column.dtype.is_float():
-        whole = (column == column.floor()) & (column.abs() < EXACT)
+        whole = (column == column.floor()) & (
+            column.abs() < EXACT[32 if column.dtype == pl.Float32 else 64]
+        )
         text = column.cast(pl.Int64, strict=False).cast(pl.String)
         table = pl.DataFrame({"x": column, "whole": whole, "text": text})
         absent = pl.col("x").is_null() | pl.col("x").is_nan()
@@ -97,22 +102,24 @@ def numbers(column: pl.Series, decimal: str = ".", thousands: str | None = None)
             declaration must be wrong for the whole column; the first such row is named.
     """
     name = column.name
+    _check_signs(decimal, thousands)
     if column.dtype.is_numeric():
         values = column.cast(pl.Float64)
         finite = values.is_finite() | values.is_nan() | values.is_null()
         reasons = pl.select(pl.when(~finite).then(pl.lit(f"{name} is not finite"))).to_series()
         return _parsed(name, values.fill_nan(None), reasons)
     text = column.cast(pl.String).str.strip_chars()
-    group = rf"\d{{1,3}}(?:[{thousands}]\d{{3}})+|" if thousands else ""
-    pattern = rf"^[+-]?(?:{group}\d+)?(?:[{decimal}]\d*)?(?:[eE][+-]?\d+)?$"
+    point, apart = re.escape(decimal), re.escape(thousands or "")
+    group = rf"[0-9]{{1,3}}(?:{apart}[0-9]{{3}})+|" if thousands else ""
+    pattern = rf"^[+-]?(?:{group}[0-9]+)?(?:{point}[0-9]*)?(?:[eE][+-]?[0-9]+)?$"
     plain = text.str.replace_all(thousands, "", literal=True) if thousands else text
     plain = plain.str.replace(decimal, ".", literal=True) if decimal != "." else plain
     table = pl.DataFrame({"text": text, "plain": plain}).select(
         "text",
         absent=pl.col("text").is_null() | pl.col("text").str.to_lowercase().is_in(MISSING),
-        good=pl.col("text").str.contains(pattern) & pl.col("text").str.contains(r"\d"),
+        good=pl.col("text").str.contains(pattern) & pl.col("text").str.contains("[0-9]"),
         number=pl.col("plain").cast(pl.Float64, strict=False),
-        formatted=pl.col("text").str.contains(r"^[+-]?[\d.,' ]*\d[\d.,' ]*$"),
+        formatted=pl.col("text").str.contains(r"^[+-]?[0-9.,' ]*[0-9][0-9.,' ]*$"),
     )
     other = table.select((~pl.col("absent") & ~pl.col("good") & pl.col("formatted")).arg_true())
     if other.height:
@@ -122,12 +129,20 @@ def numbers(column: pl.Series, decimal: str = ".", thousands: str | None = None)
             f"{name} {text[row]!r} is not a number with decimal {decimal!r} and "
             f"thousands {thousands!r}; declare the signs that the file uses",
         )
-    good = pl.col("good") & pl.col("number").is_finite()
+    good = (pl.col("good") & pl.col("number").is_finite()).fill_null(False)
     out = table.select(
         values=pl.when(~pl.col("absent") & good).then(pl.col("number")),
         reasons=pl.when(~pl.col("absent") & ~good).then(pl.lit(f"{name} is not a number")),
     )
     return _parsed(name, out["values"], out["reasons"])
+
+
+def _check_signs(decimal: str, thousands: str | None) -> None:
+    for sign in (decimal, *([thousands] if thousands is not None else [])):
+        if len(sign) != 1 or sign.isalnum() or sign in "+-":
+            raise ValueError(f"the signs in numbers must be one sign each; got {sign!r}")
+    if decimal == thousands:
+        raise ValueError(f"{decimal!r} cannot stand both before the fraction and between thousands")
 
 
 def timestamps(
@@ -154,7 +169,7 @@ def timestamps(
         return _from_times(column, zone)
     if column.dtype == pl.Date:
         return _from_times(column.cast(pl.Datetime("us")), zone)
-    if column.dtype.is_numeric():
+    if column.dtype.is_numeric() and layout is None:
         return _from_numbers(column, unit)
     text = column.cast(pl.String)
     numeric = text.str.contains(r"^\s*-?\d+(?:\.\d+)?\s*$").fill_null(False)
@@ -174,9 +189,16 @@ def timestamps(
 def _from_digits(text: pl.Series, unit: str) -> Parsed:
     trimmed = text.str.strip_chars()
     whole = trimmed.cast(pl.Int64, strict=False)
-    if whole.null_count() == trimmed.null_count():
-        return _from_numbers(whole, unit)
-    return _from_numbers(trimmed.cast(pl.Float64, strict=False), unit)
+    counted = _from_numbers(whole, unit)
+    other = whole.is_null()
+    if not other.any():
+        return counted
+    broken = _from_numbers(trimmed.cast(pl.Float64, strict=False), unit)
+    return _parsed(
+        text.name,
+        broken.values.zip_with(other, counted.values),
+        broken.reasons.zip_with(other, counted.reasons),
+    )
 
 
 def _from_numbers(column: pl.Series, unit: str) -> Parsed:
@@ -219,7 +241,7 @@ def _from_iso(text: pl.Series, zone: str) -> Parsed:
             sign
             * (
                 pl.col("offset").str.slice(1, 2).cast(pl.Int64, strict=False) * 60
-                + pl.col("offset").str.slice(3, 2).cast(pl.Int64, strict=False)
+                + pl.col("offset").str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0)
             )
         )
     )
@@ -249,7 +271,7 @@ def _from_times(column: pl.Series, zone: str) -> Parsed:
     missing = pl.when(pl.col("t").is_null()).then(pl.lit(f"{name} is missing"))
     if getattr(column.dtype, "time_zone", None):
         values = times.dt.convert_time_zone("UTC")
-        return _parsed(name, values, pl.DataFrame({"t": values}).select(missing).to_series())
+        return _in_years(name, values, pl.DataFrame({"t": values}).select(missing).to_series())
     try:
         values = times.dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
     except pl.exceptions.ComputeError as error:
@@ -258,7 +280,20 @@ def _from_times(column: pl.Series, zone: str) -> Parsed:
     why = f"{name} is a local time that {zone} had twice or never (clock change)"
     changed = missing.when(pl.col("v").is_null()).then(pl.lit(why))
     table = pl.DataFrame({"t": times, "v": values})
-    return _parsed(name, values, table.select(changed).to_series())
+    return _in_years(name, values, table.select(changed).to_series())
+
+
+def _in_years(name: str, values: pl.Series, reasons: pl.Series) -> Parsed:
+    """Times outside the years 1990 to 2099 become null, with that reason."""
+    table = pl.DataFrame({"v": values, "r": reasons.cast(pl.String)})
+    outside = (~pl.col("v").dt.year().is_between(1990, 2099)).fill_null(False)
+    out = table.select(
+        v=pl.when(~outside).then(pl.col("v")),
+        r=pl.when(outside)
+        .then(pl.lit(f"{name} is outside the years 1990 to 2099"))
+        .otherwise(pl.col("r")),
+    )
+    return _parsed(name, out["v"], out["r"])
 
 
 def _within(text: pl.Series, values: pl.Series, reasons: pl.Series, offset: pl.Series) -> Parsed:
@@ -272,7 +307,7 @@ def _within(text: pl.Series, values: pl.Series, reasons: pl.Series, offset: pl.S
         .then(pl.lit(f"{name} is missing"))
         .when(pl.col("v").is_not_null() & ~year.is_between(1990, 2099))
         .then(pl.lit(f"{name} is outside the years 1990 to 2099"))
-        .when(pl.col("v").is_null() & pl.col("r").str.contains("clock change").fill_null(False))
+        .when(pl.col("v").is_null() & pl.col("r").str.contains("clock|years").fill_null(False))
         .then(pl.col("r"))
         .when(pl.col("v").is_null())
         .then(pl.lit(f"{name} cannot be read as a time")),

@@ -21,6 +21,7 @@ Further columns are kept as they are.
 from typing import NamedTuple
 
 import polars as pl
+import polars.selectors as cs
 
 from companion.core.frames import pandas_too
 
@@ -90,7 +91,9 @@ def nothing_rejected() -> pl.DataFrame:
 
 def as_json(*left_out: str) -> pl.Expr:
     """An expression: the row as JSON text, without the columns that are named."""
-    return pl.struct(pl.exclude(*left_out)).struct.json_encode()
+    wanted = cs.all() - cs.by_name(*left_out, require_all=False)
+    text = (wanted & cs.binary()).bin.encode("hex")  # bytes have no place in JSON
+    return pl.struct(wanted - cs.binary(), text).struct.json_encode()
 
 
 @pandas_too
@@ -135,6 +138,8 @@ def _rules(events: pl.DataFrame) -> list[tuple[str, pl.Expr, str]]:
         ),
         ("timestamp", column("timestamp").is_null(), "is missing"),
         ("price", ~column("price").is_finite() | (column("price") < 0), "is not a price"),
+        ("quantity", ~column("quantity").is_finite(), "is not a number"),
+        ("rating", ~column("rating").is_finite(), "is not a number"),
         ("position", column("position") < 1, "is below 1"),
         (
             "propensity",

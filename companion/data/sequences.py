@@ -9,7 +9,7 @@ import polars as pl
 from companion.core.codes import encode
 from companion.core.frames import pandas_too
 from companion.core.seeding import generator
-from companion.data.order import in_order, new_user, packed, stable_argsort
+from companion.data.order import in_order, micros, new_user, packed, stable_argsort
 from companion.data.transformers import PADDING, IdEncoder
 
 
@@ -64,7 +64,7 @@ def histories(
     seconds = np.zeros((len(wanted), length))
     kept = events.filter(pl.Series(use))
     items[row_of[use], column[use]] = encoder.transform(kept["item_id"])
-    seconds[row_of[use], column[use]] = kept["timestamp"].to_physical().to_numpy() / 1e6
+    seconds[row_of[use], column[use]] = micros(kept) / 1e6
     mask = items != PADDING
     return Histories(wanted.to_numpy(), items, mask, seconds, int((~mask.any(axis=1)).sum()))
 

@@ -1,15 +1,16 @@
 """Training, validation and test parts of a log, and what each way of cutting lets through."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import polars as pl
 
-from companion.core.frames import pandas_too
+from companion.core.frames import pandas_too, to_polars
 from companion.core.seeding import generator
-from companion.data.order import in_order, new_user
+from companion.data.order import in_order, micros, new_user
+from companion.data.schema import SchemaError
 
 
 class Split(NamedTuple):
@@ -76,9 +77,11 @@ def by_time(events: pl.DataFrame, validation_from: datetime, test_from: datetime
     Raises:
         ValueError: a moment has no time zone, or they are not in order.
     """
+    events = _whole(events)
     for moment in (validation_from, test_from):
         if moment.tzinfo is None:
             raise ValueError(f"{moment} has no time zone")
+    validation_from, test_from = validation_from.astimezone(UTC), test_from.astimezone(UTC)
     if validation_from > test_from:
         raise ValueError(f"validation starts at {validation_from}, after the test at {test_from}")
     time = pl.col("timestamp")
@@ -102,11 +105,26 @@ def by_share(events: pl.DataFrame, validation: float = 0.1, test: float = 0.1) -
         raise ValueError(f"shares {validation} and {test} must be 0 or more and below 1 together")
     if events.height == 0:
         raise ValueError("there is no event to split")
-    shares = (1 - validation - test, 1 - test)
-    places = [min(round(events.height * share), events.height - 1) for share in shares]
-    ranked = np.partition(events["timestamp"].to_physical().to_numpy(), places)
-    cuts = pl.Series(ranked[places]).cast(events.schema["timestamp"])
-    return by_time(events, cuts[0], cuts[1])
+    time = micros(events)
+    after_all = int(time.max()) + 1
+    places = [round(len(time) * (1 - validation - test)), round(len(time) * (1 - test))]
+    ranked = np.partition(time, [min(place, len(time) - 1) for place in places])
+    cuts = [after_all if place == len(time) else int(ranked[place]) for place in places]
+    parts = by_time(
+        events, *(datetime.fromtimestamp(0, UTC) + timedelta(microseconds=c) for c in cuts)
+    )
+    if parts.train.height == 0:
+        raise ValueError("no event is left for training: too many share the first instant")
+    return parts
+
+
+def _whole(events: pl.DataFrame) -> pl.DataFrame:
+    """The events, if each has a user and a time: a split must not lose the others in silence."""
+    for column in ("user_id", "timestamp"):
+        if events[column].has_nulls():
+            row = int(events[column].is_null().arg_true()[0])
+            raise SchemaError(f"row {row} has no {column}; reject such rows first")
+    return events
 
 
 @pandas_too
@@ -120,10 +138,10 @@ def by_user(
     """
     if validation < 0 or test < 0 or validation + test >= 1:
         raise ValueError(f"shares {validation} and {test} must be 0 or more and below 1 together")
-    users = generator(seed, "split by user").permutation(_users(events))
+    users = _users(_whole(events))
+    order = generator(seed, "split by user").permutation(len(users))
     cuts = np.round(np.array([1 - validation - test, 1 - test]) * len(users)).astype(int)
-    parts = np.split(users, cuts)
-    return Split(*(events.filter(pl.col("user_id").is_in(part.tolist())) for part in parts))
+    return Split(*(_of(events, users.gather(part)) for part in np.split(order, cuts)))
 
 
 @pandas_too
@@ -138,7 +156,7 @@ def leave_last_out(events: pl.DataFrame, last: int = 1) -> Split:
     """
     if last < 1:
         raise ValueError(f"last must be 1 or more; got {last}")
-    events = in_order(events)
+    events = in_order(_whole(events))
     starts = np.flatnonzero(new_user(events))
     lengths = np.diff(np.append(starts, events.height))
     from_end = np.repeat(starts + lengths, lengths) - np.arange(events.height)  # 1 is the last
@@ -167,20 +185,24 @@ def folds_by_user(events: pl.DataFrame, folds: int = 5, seed: int = 0) -> Iterat
     users = _users(events)
     if not 2 <= folds <= len(users):
         raise ValueError(f"folds must be from 2 to the number of users, {len(users)}; got {folds}")
-    users = generator(seed, "folds by user").permutation(users)
-    for part in np.array_split(users, folds):
-        yield _fold(events, part.tolist())
+    order = generator(seed, "folds by user").permutation(len(users))
+    for part in np.array_split(order, folds):
+        yield _fold(events, users.gather(part))
 
 
-def _users(events: Any) -> np.ndarray:
+def _users(events: Any) -> pl.Series:
     """The users of a pandas or Polars log, in order of their ids."""
-    return np.unique(np.asarray(events["user_id"].unique(), dtype=object).astype(str))
+    return _whole(to_polars(events))["user_id"].cast(pl.String).unique().sort()
+
+
+def _of(events: pl.DataFrame, users: pl.Series, wanted: bool = True) -> pl.DataFrame:
+    inside = pl.col("user_id").cast(pl.String).is_in(users.implode())
+    return events.filter(inside if wanted else ~inside)
 
 
 @pandas_too
-def _fold(events: pl.DataFrame, users: list[str]) -> Fold:
-    test = pl.col("user_id").is_in(users)
-    return Fold(events.filter(~test), events.filter(test))
+def _fold(events: pl.DataFrame, users: pl.Series) -> Fold:
+    return Fold(_of(events, users, wanted=False), _of(events, users))
 
 
 def folds_by_time(events: pl.DataFrame, folds: int = 5) -> Iterator[Fold]:
@@ -194,8 +216,10 @@ def folds_by_time(events: pl.DataFrame, folds: int = 5) -> Iterator[Fold]:
     """
     if not 1 <= folds < len(events):
         raise ValueError(f"folds must be from 1 to {len(events) - 1}; got {folds}")
-    times = sorted(events["timestamp"])
+    times = to_polars(events)["timestamp"].sort()
     cuts = [times[round(len(times) * k / (folds + 1))] for k in range(1, folds + 1)]
+    if len({times[0], *cuts}) <= folds:
+        raise ValueError(f"too many events share an instant for {folds} folds by time")
     for k, start in enumerate(cuts):
         yield _stretch(events, start, cuts[k + 1] if k + 1 < folds else None)
 

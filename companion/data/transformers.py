@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from companion.core.codes import encode
 from companion.core.frames import to_polars
+from companion.data import parse
 
 PADDING, UNKNOWN, FIRST_KNOWN = 0, 1, 2
 
@@ -39,9 +40,15 @@ class IdEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             ids: [N] or [N, 1] ids; missing ones are passed over.
             y: not used; it is there for pipelines.
+
+        Raises:
+            ValueError: more than one column.
         """
-        column = ids if isinstance(ids, pl.Series) else _text(ids)
-        codes, values = encode(column)
+        shape = ids.shape if hasattr(ids, "shape") else np.shape(ids)
+        if len(shape) == 2 and shape[1] != 1:
+            raise ValueError(f"one column of ids is needed; got shape {shape}")
+        categorical = isinstance(ids, pl.Series) and isinstance(ids.dtype, pl.Categorical)
+        codes, values = encode(ids if categorical else _text(ids))
         counts = np.bincount(codes[codes >= 0], minlength=len(values))
         order = np.argsort(-counts, kind="stable")  # [known]
         self.ids_ = values.to_numpy()[order].astype(object)
@@ -52,7 +59,7 @@ class IdEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, ids: Any) -> np.ndarray:
         """Indices of ids, in the shape they came in; missing and new ones are `UNKNOWN`."""
         check_is_fitted(self, "ids_")
-        shape = np.shape(ids)
+        shape = ids.shape if hasattr(ids, "shape") else np.shape(ids)
         if isinstance(ids, pl.Series) and isinstance(ids.dtype, pl.Categorical):
             codes, values = encode(ids)  # each different id is looked up once
             return np.append(self._index(values), np.int32(UNKNOWN))[codes]
@@ -91,20 +98,22 @@ class IdEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _text(ids: Any) -> pl.Series:
-    if isinstance(ids, pd.DataFrame):
-        ids = ids.iloc[:, 0]
-    if isinstance(ids, pd.Series) and ids.dtype != object:
-        ids = pl.from_pandas(ids)
-    if isinstance(ids, pl.DataFrame | pl.Series):
-        series = ids.to_series() if isinstance(ids, pl.DataFrame) else ids
-    else:
-        array = np.asarray(ids, dtype=object).ravel()
-        series = pl.Series([None if _absent(v) else str(v) for v in array], dtype=pl.String)
-    return series.cast(pl.String)
+    """Ids as text. A whole number that pandas made a float because of a gap is a whole number."""
+    if isinstance(ids, pd.DataFrame | pl.DataFrame):
+        ids = to_polars(ids).to_series(0)
+    elif isinstance(ids, pd.Series):
+        ids = to_polars(ids.to_frame("id")).to_series(0)
+    if isinstance(ids, pl.Series):
+        return parse.ids(ids).values if ids.dtype.is_float() else ids.cast(pl.String)
+    array = np.asarray(ids)
+    if array.dtype.kind == "f":
+        return parse.ids(pl.Series("id", array.ravel())).values
+    flat = array.astype(object).ravel()
+    return pl.Series([None if _absent(v) else str(v) for v in flat], dtype=pl.String)
 
 
 def _absent(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and value != value) or str(value) == "<NA>"
+    return value is None or value is pd.NA or (isinstance(value, float) and value != value)
 
 
 class GroupMeanImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -153,14 +162,16 @@ class GroupMeanImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     @staticmethod
     def _columns(table: Any) -> tuple[pl.Series, np.ndarray]:
-        if np.ndim(table) != 2 or np.shape(table)[1] != 2:
-            raise ValueError(f"two columns are needed, group and number; got {np.shape(table)}")
-        if isinstance(table, pd.DataFrame | pl.DataFrame):
-            frame = to_polars(table)
-            values = frame.to_series(1).cast(pl.Float64).fill_null(float("nan"))
-            return frame.to_series(0), values.to_numpy()
-        array = np.asarray(table, dtype=object)
-        return _text(array[:, 0]), array[:, 1].astype(float)
+        whole = (
+            table if isinstance(table, pd.DataFrame | pl.DataFrame) else np.asarray(table, object)
+        )
+        if len(whole.shape) != 2 or whole.shape[1] != 2:
+            raise ValueError(f"two columns are needed, group and number; got {whole.shape}")
+        if isinstance(whole, np.ndarray):
+            return _text(whole[:, 0]), whole[:, 1].astype(float)
+        frame = to_polars(whole)
+        values = frame.to_series(1).cast(pl.Float64).fill_null(float("nan"))
+        return frame.to_series(0), values.to_numpy()
 
 
 class OutlierClipper(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -194,14 +205,20 @@ class OutlierClipper(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, table: Any) -> np.ndarray:
         """The values, none beyond the limits. [N, D]"""
         check_is_fitted(self, "low_")
-        array = check_array(table, dtype=float, ensure_all_finite="allow-nan")
+        array = self._checked(table)
         return np.clip(array, self.low_, self.high_)
 
     def count_outside(self, table: Any) -> np.ndarray:
         """How many values of each column lie beyond the limits. [D]"""
         check_is_fitted(self, "low_")
-        array = check_array(table, dtype=float, ensure_all_finite="allow-nan")
+        array = self._checked(table)
         return ((array < self.low_) | (array > self.high_)).sum(axis=0)
+
+    def _checked(self, table: Any) -> np.ndarray:
+        array = check_array(table, dtype=float, ensure_all_finite="allow-nan")
+        if array.shape[1] != self.n_features_in_:
+            raise ValueError(f"fit saw {self.n_features_in_} columns; these are {array.shape[1]}")
+        return array
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The names that came in."""

@@ -17,6 +17,8 @@ NOTHING = -1
 def top_k(scores: npt.ArrayLike, k: int, *, seed: int = 0) -> np.ndarray:
     """The k items with the highest scores, best first. Equal scores are ordered at random.
 
+    The random order is one for all users of a call; another seed gives another.
+
     Args:
         scores: [B, V]. An item with score -inf is no candidate.
         k: places, from 1 to V.
@@ -30,6 +32,8 @@ def top_k(scores: npt.ArrayLike, k: int, *, seed: int = 0) -> np.ndarray:
         ValueError: k is below 1 or above V, or a score is NaN or +inf (user and item are named).
     """
     scores = np.atleast_2d(np.asarray(scores))
+    if scores.dtype.kind != "f":
+        scores = scores.astype(float)
     if not 1 <= k <= scores.shape[1]:
         raise ValueError(f"k must be from 1 to the {scores.shape[1]} items; got {k}")
     wrong = np.isnan(scores) | np.isposinf(scores)

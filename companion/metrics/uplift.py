@@ -43,10 +43,15 @@ def bootstrap_mean(
         samples: number of draws.
 
     Raises:
-        ValueError: fewer than two users were evaluated.
+        ValueError: fewer than two users were evaluated, a value is infinite, or the level is not
+            in (0, 1).
     """
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in (0, 1); got {level}")
     array = np.asarray(values, dtype=float)
     array = array[~np.isnan(array)]
+    if np.isinf(array).any():
+        raise ValueError("a value is infinite")
     if len(array) < 2:
         raise ValueError(f"an interval needs two users or more; got {len(array)}")
     if np.ptp(array) == 0:
@@ -111,6 +116,10 @@ def comparison(
     """
     if incumbent not in values:
         raise ValueError(f"{incumbent!r} is not among the methods: {', '.join(values)}")
+    evaluated = {name: np.isnan(np.asarray(found, float)) for name, found in values.items()}
+    for name, missing in evaluated.items():
+        if not np.array_equal(missing, evaluated[incumbent]):
+            raise ValueError(f"{name!r} and {incumbent!r} were not evaluated on the same users")
     rows = {}
     for name, ours in values.items():
         mean = bootstrap_mean(ours, seed=seed, level=level)

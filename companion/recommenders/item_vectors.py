@@ -67,14 +67,14 @@ def starting_vectors(
     Args:
         baskets: [M, V] 1 where the item is in the training basket.
         texts: [V] words of each item, or None.
-        size: D, an even number.
+        size: D.
         seed: of the decompositions.
     """
     if texts is None:
         return copurchase_vectors(baskets, size, seed=seed)
     halves = (
         copurchase_vectors(baskets, size // 2, seed=seed),
-        text_vectors(texts, size // 2, seed=seed),
+        text_vectors(texts, size - size // 2, seed=seed),
     )
     return np.concatenate(halves, axis=1) / np.float32(np.sqrt(2))
 

@@ -41,7 +41,8 @@ def own_frequency(counts: sparse.csr_array, popular: np.ndarray) -> np.ndarray:
         counts: [U, V] from `own_counts`.
         popular: [V] from `popularity`.
     """
-    share = popular / (popular.max() + 1) if popular.size else popular  # below 1: never overrules
+    top = float(popular.max()) if popular.size else 0.0
+    share = np.minimum(popular / (top + 1), 0.999)  # below 1 after rounding too: never overrules
     return counts.toarray() + share[None, :].astype(np.float32)
 
 

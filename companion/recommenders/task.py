@@ -6,7 +6,7 @@ every item of it is a candidate: the ranking is full.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -73,10 +73,13 @@ def question(
         config: `max_baskets` and `max_items` bound the history.
 
     Raises:
-        ValueError: nobody bought anything on or after the moment.
+        ValueError: nobody bought anything on or after the moment, or a purchase has no session.
     """
+    if events["session_id"].has_nulls():
+        raise ValueError("a purchase has no session_id; call add_sessions first")
+    moment = moment.astimezone(UTC)
     past = events.filter(pl.col("timestamp") < moment)
-    answers = _first_baskets(events.filter(pl.col("timestamp") >= moment))
+    answers = _first_baskets(events, moment)
     if answers.height == 0:
         raise ValueError(f"nobody bought anything on or after {moment}")
     users = answers["user_id"].unique(maintain_order=True).to_numpy()
@@ -92,12 +95,17 @@ def question(
     return Question(users, history, counts, relevant, repeated, int((~keep).sum()), len(known))
 
 
-def _first_baskets(events: pl.DataFrame) -> pl.DataFrame:
-    """`user_id`, `item_id` of each user's first basket, each item once, users in order of id."""
+def _first_baskets(events: pl.DataFrame, moment: datetime) -> pl.DataFrame:
+    """`user_id`, `item_id` of each user's first basket that begins at the moment or later.
+
+    The rest of a basket that was begun before is no answer: its start is in the question. Each item
+    once, users in order of id.
+    """
     events = events.with_columns(pl.col(pl.Categorical).cast(pl.String))
     start = events.group_by("user_id", "session_id").agg(pl.col("timestamp").min().alias("at"))
-    first = start.sort("user_id", "at", "session_id").unique("user_id", keep="first")
-    lines = events.join(first.select("user_id", "session_id"), on=["user_id", "session_id"])
+    later = start.filter(pl.col("at") >= moment).sort("user_id", "at", "session_id")
+    first = later.unique("user_id", keep="first").select("user_id", "session_id")
+    lines = events.join(first, on=["user_id", "session_id"])
     return lines.select("user_id", "item_id").unique().sort("user_id", "item_id")
 
 
@@ -150,6 +158,8 @@ def item_texts(items: pl.DataFrame | None, encoder: IdEncoder) -> list[str] | No
     text = pl.concat_str(words, separator=" ", ignore_nulls=True)
     table = items.select(pl.col("item_id").cast(pl.String), text.alias("text"))
     lookup = dict(table.unique("item_id", keep="first").rows())
+    if not any(lookup.values()):
+        return None
     return [""] * FIRST_KNOWN + [lookup.get(item) or "" for item in encoder.ids_]
 
 
@@ -208,6 +218,7 @@ def profiles(train: pl.DataFrame, at: datetime) -> Profiles:
     """
     table = user_features(train, at)
     numbers = table.drop("user_id")
+    numbers = numbers.select(c for c in numbers.columns if numbers[c].drop_nulls().n_unique() > 1)
     scaled = number_pipeline().fit_transform(np.log1p(numbers.to_numpy().astype(float)))
     return Profiles(table["user_id"].cast(pl.String).to_numpy(), scaled, numbers.columns)
 

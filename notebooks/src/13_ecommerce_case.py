@@ -252,7 +252,7 @@ record("training loss by epoch", losses)
 
 # %%
 tune_scores = next_basket.score_all(learner, tune_batch, config.batch_size)
-weight, _ = task.best_weight(tune_scores, tuning, (0, 1, 2, 4, 6, 8, 12, 16), K)
+weight, _ = task.best_weight(tune_scores, tuning, (0, 1, 2, 4, 6, 8, 12, 16, 32), K)
 scores["network"] = next_basket.score_all(learner, exam_batch, config.batch_size)
 scores["network + habits"] = simple.blend(scores["network"], exam.counts, weight)
 figure = {name: task.evaluate(s, exam, K, seed=SEED) for name, s in scores.items()}
@@ -264,7 +264,8 @@ recalls.round(4)
 
 # %% [markdown]
 # The last three columns are the difference to own frequency, and the figure draws them. Each dot is a
-# mean over the same households; a line that crosses zero decides nothing.
+# mean over the same households; a line that crosses zero decides nothing. Another seed moves the
+# network a little: where an interval ends close to zero, run several before you decide.
 # In words:
 
 # %%
@@ -297,12 +298,11 @@ by_part.round(4)
 # household has never bought. Where it is a few percent, most of the value lies in habits.
 
 # %% tags=["hide"]
-if log.name == "complete-journey" and K == 10:
-    assert recalls.loc["own frequency", "low"] > recalls.loc["popularity", "high"]
-    assert recalls.loc["network", "difference high"] < 0, (
-        "the network alone beats habits: look again"
-    )
-    assert recalls.loc["network", "mean"] > recalls.loc["popularity", "mean"]
+if log.name == "complete-journey" and (EPOCHS, MAX_BASKETS, K) == (2, 30, 10):
+    # The bands: mean of eight seeds and six times their deviation.
+    assert 0.109 < recalls.loc["network", "mean"] < 0.125
+    assert 7.48 < losses[-1] < 7.56
+    assert recalls.loc["network", "difference high"] < 0 < recalls.loc["network", "mean"] - 0.08
 
 # %% [markdown] tags=["lesson"]
 # ## What breaks it: a sample instead of the catalogue
@@ -382,7 +382,8 @@ check("13.2", paired)
 #
 # - A household's own most frequent products are a strong incumbent, and they cost one query.
 # - A network earns its place when the interval of its difference to them lies above zero. In the
-#   Complete Journey log, a small one alone loses, and together with habits it cannot be told apart.
+#   Complete Journey log a small one alone loses; together with habits its gain is as small as its
+#   interval is wide.
 # - Every figure here comes with its protocol: a cut in time, full ranking, intervals over households.
 #
 # **Next:** chapters 4 to 6 build better encoders and more rivals; chapters 7 to 12 let a policy act.
