@@ -7,6 +7,9 @@ FRAMEWORK ?= pytorch
 PROFILE ?= quick
 DATA ?= complete-journey
 OUT ?= reports/$(FRAMEWORK)
+# No question about news and no look for updates: nothing here asks the network.
+LAB = --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+LAB += $(if $(filter 0,$(shell id -u)),--allow-root)
 export OMP_NUM_THREADS = 1
 export TF_CPP_MIN_LOG_LEVEL = 2
 export TF_ENABLE_ONEDNN_OPTS = 0
@@ -48,7 +51,7 @@ lint: setup
 	@$(BIN)/codespell
 
 lab: setup
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB)
 
 bench: setup
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done

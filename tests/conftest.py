@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import settings
@@ -30,3 +32,42 @@ def make_events(rows, columns=("user_id", "item_id", "timestamp"), event="view")
     if "event" not in columns:
         table = table.with_columns(pl.lit(event).alias("event"))
     return table
+
+
+def _in_polars(unit, zone):
+    dtype = pl.Datetime(unit, zone)
+    return lambda events: events.with_columns(
+        pl.col("timestamp").dt.convert_time_zone(zone).cast(dtype)
+    )
+
+
+def _in_pandas(dtype):
+    def change(events):
+        frame = events.to_pandas()
+        return frame.assign(timestamp=frame["timestamp"].astype(dtype))
+
+    return change
+
+
+# The same instants, written as other programs write them.
+OTHER_TIMES = {
+    "ns": _in_polars("ns", "UTC"),
+    "ms": _in_polars("ms", "UTC"),
+    "us in Shanghai": _in_polars("us", "Asia/Shanghai"),
+    "ns in New York": _in_polars("ns", "America/New_York"),
+    "pandas s": _in_pandas("datetime64[s, UTC]"),
+    "pandas ms": _in_pandas("datetime64[ms, UTC]"),
+    "pandas ns": _in_pandas("datetime64[ns, UTC]"),
+    "pandas s in Berlin": _in_pandas("datetime64[s, Europe/Berlin]"),
+}
+
+
+def other_moments(moment):
+    """The same moment in other zones and as pandas has it."""
+    return [
+        moment,
+        moment.astimezone(ZoneInfo("Asia/Shanghai")),
+        moment.astimezone(ZoneInfo("America/New_York")),
+        pd.Timestamp(moment),
+        pd.Timestamp(moment).tz_convert("Europe/Berlin"),
+    ]

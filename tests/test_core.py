@@ -1,6 +1,9 @@
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 
+from companion.core.frames import pandas_too
 from companion.core.paths import ROOT, data_folder, raw_folder, sample_folder
 from companion.core.seeding import generator
 
@@ -21,3 +24,17 @@ def test_folders_do_not_depend_on_where_one_stands(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
     assert data_folder() == tmp_path
     assert raw_folder() == tmp_path / "raw"
+
+
+def test_every_table_of_a_call_answers_in_its_kind():
+    @pandas_too
+    def twice(first, *, second):
+        return [first, (second, 5)]
+
+    frame = pd.DataFrame({"x": [1.0, np.nan]})
+    first, (second, five) = twice(pl.DataFrame({"y": [1]}), second=frame)
+    assert isinstance(first, pd.DataFrame)
+    assert isinstance(second, pd.DataFrame)
+    assert five == 5
+    same, _ = twice(pl.DataFrame({"y": [1]}), second=pl.DataFrame())
+    assert isinstance(same, pl.DataFrame)

@@ -117,7 +117,8 @@ WRONG = {
     "schema": (["--map", "who=kunde"], "events.csv", "'who' is not a column of the schema"),
     "event": (["--event-map", "kauf=buying"], "events.csv", "'buying' is not an event"),
     "zone": (["--zone", "Europe/Berlln"], "events.csv", "time zone 'Europe/Berlln' is not known"),
-    "number": (["--decimal", "."], "events.csv", "line 2: price '1.234,50'"),
+    "number": (["--thousands", " "], "events.csv", "line 2: price '1.234,50'"),
+    "signs": (["--decimal", "."], "events.csv", "'.' cannot stand both before the fraction and"),
     "encoding": (["--encoding", "utf-9"], "events.csv", "utf-9"),
 }
 
@@ -222,3 +223,39 @@ def test_fetch_unknown_name(capsys):
     error = capsys.readouterr().err
     assert "no package 'completejourney'" in error
     assert "complete-journey" in error
+
+
+@pytest.mark.parametrize("rows", ["0", "-1", "1.5", "many"])
+def test_a_number_of_rows_that_cannot_be_shown_is_an_error_of_usage(capsys, rows):
+    with pytest.raises(SystemExit) as caught:
+        run("show", "sample", "--rows", rows)
+    assert caught.value.code == 2
+    assert f"{rows!r} is not a whole number from 1" in capsys.readouterr().err
+
+
+def test_the_rejected_rows_do_not_overwrite_the_file_that_is_read(shop, tmp_path, capsys):
+    file = shop.rename(tmp_path / "events.csv.rejected.csv")
+    assert run("import", file, "--out", tmp_path / "events.csv", *OPTIONS) == 1
+    assert file.read_text() == SHOP
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    error = capsys.readouterr().err
+    assert "would be overwritten by the rejected rows" in error
+    assert error.count("\n") == 1
+
+
+def test_a_parquet_file_with_bytes_and_lists_and_a_rejected_row_is_imported(tmp_path, capsys):
+    table = {
+        "user_id": ["1", None],
+        "item_id": ["a", "b"],
+        "timestamp": [1_704_067_200, 1_704_067_200],
+        "picture": [b"\xff\x00", b"\x01"],
+        "tags": [["x"], ["y", None]],
+    }
+    pl.DataFrame(table).write_parquet(tmp_path / "shop.parquet")
+    out = tmp_path / "events.parquet"
+    assert run("import", tmp_path / "shop.parquet", "--out", out, "--event", "view") == 0
+    assert pl.read_parquet(out)["user_id"].to_list() == ["1"]
+    rejected = pl.read_csv(f"{out}.rejected.csv", infer_schema=False)
+    assert rejected["reason"].to_list() == ["user_id is missing"]
+    assert '"tags":["y",null]' in rejected["row"][0]
+    assert '"picture":"01"' in rejected["row"][0]

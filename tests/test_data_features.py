@@ -2,11 +2,12 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-from conftest import make_events
+from conftest import OTHER_TIMES, make_events, other_moments
 
 from companion.core.frames import compact
 from companion.data import features
 from companion.data.ingest import ColumnMapping, to_events
+from companion.data.schema import EVENTS
 
 COLUMNS = ("user_id", "item_id", "event", "timestamp")
 DAY = 86_400
@@ -112,3 +113,51 @@ def test_the_shop_has_its_own_clock():
     assert found["weekday"][0] == 7  # still Sunday there
     with pytest.raises(ValueError, match="Mars"):
         features.add_local_time(log(), "Mars/Base")
+
+
+@pytest.mark.parametrize("other", OTHER_TIMES)
+def test_sessions_do_not_depend_on_the_unit_or_the_zone_of_the_times(other):
+    seconds = [0, 1_800, 3_601, 3_601, 5_402]
+    events = make_events([("u", "a", s) for s in seconds] + [("v", "a", 0)])
+    changed = OTHER_TIMES[other](events)
+    expected = ["u#1", "u#1", "u#2", "u#2", "u#3", "v#1"]
+    assert features.add_sessions(events)["session_id"].to_list() == expected
+    assert list(features.add_sessions(changed)["session_id"]) == expected
+    if isinstance(changed, pl.DataFrame):
+        assert features.session_numbers(changed).tolist() == [1, 1, 2, 2, 3, 1]
+
+
+def test_one_day_lies_between_the_last_minute_of_a_day_and_the_first_of_the_next():
+    events = make_events([("u", "a", DAY - 60), ("u", "a", DAY + 60), ("v", "a", 5)])
+    table = features.user_features(events, AT)
+    assert table["gap_days"].to_list() == [1.0, None]
+
+
+def spoken(events):
+    sessions = features.session_features(features.add_sessions(events))
+    return features.user_features(events, AT), features.item_features(events, AT), sessions
+
+
+def test_the_columns_are_the_same_whatever_events_occur():
+    every = [("u", "a", kind, n) for n, kind in enumerate(EVENTS)]
+    full = spoken(make_events(every, COLUMNS))
+    for kind in ("view", "purchase", "search"):
+        few = spoken(make_events([("u", "a", kind, 1)], COLUMNS))
+        assert [table.columns for table in few] == [table.columns for table in full]
+        assert [table.schema for table in few] == [table.schema for table in full]
+    for table in full:
+        assert table["searches"].to_list() == [1]
+
+
+@pytest.mark.parametrize("moment", other_moments(AT))
+def test_a_moment_is_the_same_in_every_zone(moment):
+    assert features.user_features(log(), moment).equals(features.user_features(log(), AT))
+    assert features.item_features(log(), moment).equals(features.item_features(log(), AT))
+
+
+def test_spend_is_price_times_quantity_and_one_where_no_quantity_is_known():
+    rows = [("u", "a", "purchase", 1), ("u", "b", "purchase", 2), ("u", "a", "view", 3)]
+    events = make_events(rows, COLUMNS).with_columns(
+        price=pl.Series([2.0, 5.0, 100.0]), quantity=pl.Series([3.0, None, 7.0])
+    )
+    assert features.user_features(events, AT)["spend"].to_list() == [11.0]

@@ -163,3 +163,68 @@ def test_what_is_not_in_the_schema_is_refused(change, message):
 def test_a_missing_required_column_is_named():
     with pytest.raises(SchemaError, match="no column 'event'"):
         validate(good_events().drop("event"))
+
+
+def test_a_query_or_a_session_that_looks_like_a_number_stays_as_it_is():
+    found = to_events(table({"query": "1.5e+3", "session_id": "1.5E+10"}))
+    assert found.rejected.height == 0
+    assert found.events.select("query", "session_id").rows() == [("1.5e+3", "1.5E+10")]
+
+
+def test_a_session_that_is_a_float_keeps_its_digits_or_gets_a_reason():
+    sessions = pl.Series("session_id", [7.0, None, float("nan"), 2.0**53, -(2.0**60), 0.5])
+    found = to_events(table(*[{}] * 6).with_columns(sessions))
+    assert found.events["session_id"].to_list() == ["7", None, None]
+    assert found.rejected["line"].to_list() == [4, 5, 6]
+    assert all("session_id was read as a number" in why for why in found.rejected["reason"])
+
+
+@pytest.mark.parametrize("value", ["1e30", "-1e30", "9.3e18", "1.5"])
+def test_a_position_that_no_whole_number_holds_gets_a_reason(value):
+    found = to_events(table({"position": "1"}, {"position": value}, {"position": "1e2"}))
+    assert found.events["position"].to_list() == [1, 100]
+    assert found.rejected["line"].to_list() == [2]
+    assert found.rejected["reason"][0].startswith("position is not a whole number")
+
+
+@pytest.mark.parametrize("column", ["user_id", "item_id"])
+@pytest.mark.parametrize("dtype", [pl.Float32, pl.Float64, pl.Decimal(20, 1)])
+def test_ids_that_were_read_as_numbers_are_their_digits_or_have_a_reason(column, dtype):
+    exact = 2**24 if dtype == pl.Float32 else 2**53
+    ids = pl.Series(column, [101.0, None, float(exact)]).cast(dtype)
+    found = to_events(table(*[{}] * 3).with_columns(ids))
+    assert found.events[column].to_list() == ["101"]
+    assert found.rejected["line"].to_list() == [2, 3]
+    assert found.rejected["reason"][0] == f"{column} is missing"
+    assert "lost digits" in found.rejected["reason"][1]
+
+
+def test_a_time_outside_the_years_is_rejected_and_the_rest_is_kept():
+    times = pl.Series([datetime(y, 6, 1, tzinfo=UTC) for y in (1989, 2024, 2100)])
+    found = to_events(table({}, {}, {}).with_columns(timestamp=times))
+    assert found.events["timestamp"].to_list() == [times[1]]
+    assert found.rejected["line"].to_list() == [1, 3]
+    assert set(found.rejected["reason"]) == {"timestamp is outside the years 1990 to 2099"}
+
+
+@pytest.mark.parametrize(
+    ("other", "text"),
+    [
+        (pl.Series([b"\xff\x00"]), '"ff00"'),
+        (pl.Series([None], dtype=pl.Binary), "null"),
+        (pl.Series([["a", None]]), '["a",null]'),
+        (pl.Series([[1, 2]], dtype=pl.Array(pl.Int64, 2)), "[1,2]"),
+        (pl.Series([{"k": 1}]), '{"k":1}'),
+        (pl.Series([[b"\xff"]]), r""" "[b'\\xff']" """.strip()),
+    ],
+)
+def test_columns_of_any_type_do_not_break_the_report(other, text):
+    log = table({"user_id": ""}).with_columns(other=other)
+    assert f'"other":{text}' in to_events(log).rejected["row"][0]
+
+
+@pytest.mark.parametrize("column", ["quantity", "rating"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_quantity_or_a_rating_that_is_no_number_is_refused(column, value):
+    with pytest.raises(SchemaError, match=f"line 1: {column} .* is not a number"):
+        validate(good_events().with_columns(pl.lit(value).alias(column)))

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -170,3 +170,120 @@ def test_what_is_no_number_gets_a_reason():
 def test_infinite_numbers_get_a_reason():
     _, reasons = parse.numbers(pl.Series("price", [1.0, float("inf"), float("nan")]))
     assert reasons.to_list() == [None, "price is not finite", None]
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype"),
+    [
+        (2.0**53, pl.Float64),
+        (-(2.0**53), pl.Float64),
+        (-(2.0**60), pl.Float64),
+        (2.0**24, pl.Float32),
+        (-(2.0**24), pl.Float32),
+        (123_456_789.0, pl.Float32),
+        (0.5, pl.Float32),
+        (float("inf"), pl.Float64),
+        (float("-inf"), pl.Float32),
+    ],
+)
+def test_a_float_that_may_have_lost_digits_is_no_id(number, dtype):
+    values, reasons = parse.ids(pl.Series("u", [1.0, number], dtype=dtype))
+    assert values.to_list() == ["1", None]
+    assert "lost digits" in reasons[1]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("largest", "dtype"), [(2**24 - 1, pl.Float32), (2**53 - 1, pl.Float64)])
+def test_the_largest_float_that_is_exact_is_an_id(largest, dtype, sign):
+    values, _ = parse.ids(pl.Series("u", [float(sign * largest)], dtype=dtype))
+    assert values.to_list() == [str(sign * largest)]
+
+
+def test_a_decimal_that_is_whole_becomes_its_digits():
+    column = pl.Series("u", ["101", "7", None, "1.5"]).cast(pl.Decimal(20, 2))
+    values, reasons = parse.ids(column)
+    assert values.to_list() == ["101", "7", None, None]
+    assert reasons[2] == "u is missing"
+    assert reasons[3] is not None
+
+
+@pytest.mark.parametrize("text", ["1e999", "-1e999", "٣", "١٢٫٥", "1٣", "１２", "inf", "-Infinity"])
+def test_what_is_no_finite_number_in_plain_digits_gets_a_reason(text):
+    values, reasons = parse.numbers(pl.Series("price", ["3", text]))
+    assert values.to_list() == [3.0, None]
+    assert reasons.to_list() == [None, "price is not a number"]
+
+
+OUTSIDE = [datetime(1989, 12, 31, 23, 59, 59), datetime(2100, 1, 1), datetime(1970, 1, 1)]
+INSIDE = [datetime(1990, 1, 1), datetime(2099, 12, 31, 23, 59, 59)]
+KINDS = {
+    "naive": lambda times: pl.Series("t", times, dtype=pl.Datetime("us")),
+    "ms": lambda times: pl.Series("t", times, dtype=pl.Datetime("ms")),
+    "UTC": lambda times: pl.Series("t", times, dtype=pl.Datetime("us")).dt.replace_time_zone("UTC"),
+    "date": lambda times: pl.Series("t", times, dtype=pl.Datetime("us")).cast(pl.Date),
+    "ISO": lambda times: pl.Series("t", [time.isoformat() for time in times]),
+    "ISO with zone": lambda times: pl.Series("t", [f"{time.isoformat()}Z" for time in times]),
+    "ISO date": lambda times: pl.Series("t", [str(time.date()) for time in times]),
+    "seconds": lambda times: pl.Series(
+        "t", [int(t.replace(tzinfo=UTC).timestamp()) for t in times]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_years_are_1990_to_2099_however_the_time_is_written(kind):
+    values, reasons = parse.timestamps(KINDS[kind](OUTSIDE + INSIDE))
+    assert values.is_null().to_list() == [True] * 3 + [False] * 2
+    assert reasons.to_list() == ["t is outside the years 1990 to 2099"] * 3 + [None] * 2
+
+
+def test_a_layout_keeps_to_the_years_too():
+    column = pl.Series("t", ["31.12.1989", "01.01.1990", "31.12.2099", "01.01.2100"])
+    values, reasons = parse.timestamps(column, layout="%d.%m.%Y")
+    assert values.to_list() == [None, at(1990, 1, 1), at(2099, 12, 31), None]
+    assert reasons[0] == reasons[3] == "t is outside the years 1990 to 2099"
+
+
+@pytest.mark.parametrize(
+    ("offset", "minutes"),
+    [
+        ("+00", 0),
+        ("-00", 0),
+        ("+05", 300),
+        ("+05:30", 330),
+        ("+0530", 330),
+        ("-03:30", -210),
+        ("+14:00", 840),
+    ],
+)
+def test_offsets_in_all_their_forms(offset, minutes):
+    values, reasons = parse.timestamps(pl.Series("t", [f"2024-01-02 12:00:00{offset}"]))
+    assert reasons[0] is None
+    assert values[0] == at(2024, 1, 2, 12) - timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize("offset", ["+99:99", "+15:00", "+05:60", "+5", "-24:00"])
+def test_offsets_that_no_place_has_are_refused(offset):
+    values, reasons = parse.timestamps(pl.Series("t", [f"2024-01-02 12:00:00{offset}"]))
+    assert values[0] is None
+    assert reasons[0] == "t cannot be read as a time"
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.Int32, pl.String])
+def test_a_layout_counts_for_whole_numbers_too(dtype):
+    column = pl.Series("t", [20240101, 20241332, 20231231]).cast(dtype)
+    values, reasons = parse.timestamps(column, layout="%Y%m%d")
+    assert values.to_list() == [at(2024, 1, 1), None, at(2023, 12, 31)]
+    assert reasons.to_list() == [None, "t cannot be read as a time", None]
+
+
+@pytest.mark.parametrize("bad", ["1.5", "soon", "", None, "99999999999999999999"])
+def test_one_bad_value_does_not_round_the_others(bad):
+    stamp = 1_700_000_000_123_456_789
+    values, reasons = parse.timestamps(pl.Series("t", [str(stamp), bad, str(stamp + 1_000)]))
+    assert values.to_list() == [
+        at(2023, 11, 14, 22, 13, 20, 123_456),
+        None,
+        at(2023, 11, 14, 22, 13, 20, 123_457),
+    ]
+    assert reasons.is_null().to_list() == [True, False, True]

@@ -1,6 +1,6 @@
 import polars as pl
 import pytest
-from conftest import make_events
+from conftest import OTHER_TIMES, make_events
 
 from companion.data import prepare
 from companion.data.schema import Dataset, nothing_rejected
@@ -33,7 +33,7 @@ def test_every_row_is_used_or_set_aside_and_sessions_are_there():
     assert found.events["item_id"].cast(pl.String).to_list() == ["a"]
     assert found.events["session_id"].to_list() == ["u#1"]
     assert found.events.height + found.rejected.height == 4
-    assert set(found.rejected["reason"]) == {"not a purchase", "price 0.0 is outside [0.01, ]"}
+    assert set(found.rejected["reason"]) == {"not a purchase", "price 0.0 is below 0.01"}
     assert found.receipt().loc["remove exact duplicates", "rows after"] == "2"
 
 
@@ -62,3 +62,20 @@ def test_the_example_shows_the_busiest_user_with_words():
     assert few["name"].to_list() == ["apple", "apple"]
     assert few["price"].to_list() == [1.0, 1.0]
     assert few["timestamp"][0] == "01 Jan 2024 00:00"
+
+
+@pytest.mark.parametrize("other", [name for name in OTHER_TIMES if "pandas" not in name])
+def test_the_purchases_do_not_depend_on_the_unit_or_the_zone_of_the_times(other):
+    rows = [("u", "b", "purchase", 1_801), ("u", "a", "purchase", 0), ("u", "a", "purchase", 3_601)]
+    log = dataset(rows)
+    found = prepare.purchases(log._replace(events=OTHER_TIMES[other](log.events))).events
+    assert found["item_id"].cast(pl.String).to_list() == ["a", "b", "a"]
+    assert found["session_id"].to_list() == ["u#1", "u#2", "u#2"]
+
+
+@pytest.mark.parametrize("column", ["price", "quantity"])
+def test_a_number_that_is_none_is_not_outside_the_limits(column):
+    values = pl.Series([1.0, float("nan"), None, 1.0])
+    found = prepare.purchases(dataset(**{column: values}))
+    assert found.events.height == 2
+    assert set(found.rejected["reason"]) == {"not a purchase"}

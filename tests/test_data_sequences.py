@@ -1,7 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from conftest import make_events
+from conftest import OTHER_TIMES, make_events
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,3 +105,45 @@ def test_baskets_need_sessions_and_sizes():
         baskets(basket_log(), encoder(), length=1, width=0)
     empty = baskets(basket_log().filter(pl.col("item_id") == "z"), encoder(), length=1, width=1)
     assert empty.items.shape == (0, 1, 1)
+
+
+START = 1_704_067_200.0  # seconds: 2024 begins
+
+
+@pytest.mark.parametrize("other", [None, *OTHER_TIMES])
+def test_the_seconds_of_a_history_by_hand(other):
+    events = make_events(LOG) if other is None else OTHER_TIMES[other](make_events(LOG))
+    found = histories(events, encoder(), 3)
+    assert found.items.tolist() == [[3, 4, 1], [4, 0, 0]]
+    expected = [[START + 2, START + 3, START + 4], [START + 5, 0, 0]]
+    assert np.asarray(found.seconds).tolist() == expected
+
+
+def timed_baskets(*rows):
+    return make_events(rows, ("user_id", "item_id", "timestamp", "session_id"))
+
+
+@pytest.mark.parametrize("other", [None, *OTHER_TIMES])
+def test_the_seconds_of_a_basket_are_those_of_its_user_and_its_first_line(other):
+    events = timed_baskets(
+        ("u", "a", 10, "s1"),
+        ("v", "c", 7, "s2"),
+        ("u", "b", 30, "s1"),
+        ("u", "c", 20, "s3"),
+        ("v", "a", 90, "s4"),
+        ("v", "b", 80, "s4"),
+        ("u", "a", 95, "s5"),
+    )
+    events = events if other is None else OTHER_TIMES[other](events)
+    found = baskets(events, encoder(), length=2, width=2)
+    assert found.users.tolist() == ["u", "v"]
+    assert [[set(b) - {0} for b in rows] for rows in found.items.tolist()] == [
+        [{4}, {2}],
+        [{4}, {2, 3}],
+    ]
+    assert found.seconds.tolist() == [[START + 20, START + 95], [START + 7, START + 80]]
+
+
+def test_a_basket_without_a_second_has_no_time():
+    found = baskets(timed_baskets(("u", "a", 3, "s1")), encoder(), length=3, width=1)
+    assert found.seconds.tolist() == [[START + 3, 0, 0]]

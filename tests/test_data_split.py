@@ -2,10 +2,11 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from conftest import make_events
+from conftest import OTHER_TIMES, make_events, other_moments
 
 from companion.core.frames import compact
 from companion.data import split
+from companion.data.schema import SchemaError
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 LOG = [("u1", "a", 1), ("u1", "b", 10), ("u2", "a", 50), ("u2", "b", 90), ("u2", "c", 100)]
@@ -132,3 +133,119 @@ def test_folds_by_time_never_look_ahead():
 def test_cuts_that_are_none(call, message):
     with pytest.raises(ValueError, match=message):
         call(many())
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "sizes"),
+    [
+        (0.2, 0.0, [80, 20, 0]),
+        (0.0, 0.3, [70, 0, 30]),
+        (0.0, 0.0, [100, 0, 0]),
+        (0.1, 0.1, [80, 10, 10]),
+    ],
+)
+@pytest.mark.parametrize("kind", [lambda e: e, compact, pl.DataFrame.to_pandas])
+def test_shares_of_an_evenly_timed_log_are_exact(validation, test, sizes, kind):
+    events = kind(make_events([("u", f"i{n}", (n * 37) % 100) for n in range(100)]))
+    parts = split.by_share(events, validation, test)
+    assert [len(part) for part in parts] == sizes
+    latest = [part["timestamp"].max() for part in parts if len(part)]
+    earliest = [part["timestamp"].min() for part in parts if len(part)]
+    assert all(a < b for a, b in zip(latest[:-1], earliest[1:], strict=True))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "ns",
+        "ms",
+        "us in Shanghai",
+        "ns in New York",
+        "pandas s",
+        "pandas ms",
+        "pandas ns",
+        "pandas s in Berlin",
+    ],
+)
+def test_shares_do_not_depend_on_the_unit_or_the_zone_of_the_times(other):
+    events = OTHER_TIMES[other](make_events([("u", f"i{n}", n) for n in range(100)]))
+    assert [len(part) for part in split.by_share(events, 0.2, 0.3)] == [50, 20, 30]
+    assert [len(part) for part in split.by_share(events, 0.2, 0.0)] == [80, 20, 0]
+    assert [len(part) for part in split.by_share(events, 0.0, 0.0)] == [100, 0, 0]
+
+
+@pytest.mark.parametrize("shares", [(0.1, 0.1), (0.0, 0.3), (0.3, 0.0)])
+def test_one_instant_cannot_be_cut(shares):
+    events = make_events([("u", f"i{n}", 5) for n in range(100)])
+    with pytest.raises(ValueError, match="no event is left for training"):
+        split.by_share(events, *shares)
+    assert split.by_share(events, 0.0, 0.0).train.height == 100
+
+
+CUTS = {
+    "by time": lambda e: split.by_time(e, at(40), at(80)),
+    "by share": lambda e: split.by_share(e, 0.2, 0.3),
+    "by user": lambda e: split.by_user(e, 0.3, 0.3),
+    "last out": lambda e: split.leave_last_out(e, 2),
+    "folds by user": lambda e: list(split.folds_by_user(e, 3)),
+    "folds by time": lambda e: list(split.folds_by_time(e, 3)),
+}
+
+
+@pytest.mark.parametrize("column", ["user_id", "timestamp"])
+@pytest.mark.parametrize("kind", [lambda e: e, compact, pl.DataFrame.to_pandas])
+@pytest.mark.parametrize("name", CUTS)
+def test_rows_that_would_be_lost_stop_a_split(name, kind, column):
+    events = many().with_row_index("line", offset=1)
+    events = events.with_columns(pl.when(pl.col("line") != 8).then(pl.col(column)).alias(column))
+    with pytest.raises(SchemaError, match=f"(row 7|line 8) has no {column}"):
+        CUTS[name](kind(events))
+
+
+@pytest.mark.parametrize("name", ["by user", "folds by user", "last out"])
+@pytest.mark.parametrize("kind", [lambda e: e, compact, pl.DataFrame.to_pandas])
+def test_users_whose_ids_hold_a_zero_byte_are_not_lost(name, kind):
+    users = ["a", "a\0", "a\0b", "\0", "b", "b\0\0"]
+    events = make_events([(user, "i", n) for n, user in enumerate(users * 5)])
+    parts = CUTS[name](kind(events))
+    if name == "folds by user":
+        assert [len(fold.train) + len(fold.test) for fold in parts] == [30] * 3
+        tested = [str(user) for fold in parts for user in fold.test["user_id"]]
+        assert sorted(tested) == sorted(users * 5)
+        return
+    assert sum(map(len, parts)) == 30
+    assert all(map(len, parts))
+    assert sorted(str(user) for part in parts for user in part["user_id"]) == sorted(users * 5)
+
+
+@pytest.mark.parametrize("moment", other_moments(at(60)))
+def test_a_cut_is_the_same_in_every_zone(moment):
+    parts = split.by_time(make_events(LOG), at(40), moment)
+    assert [part["timestamp"].to_list() for part in parts] == [
+        [at(1), at(10)],
+        [at(50)],
+        [at(90), at(100)],
+    ]
+    assert split.by_time(make_events(LOG), moment, at(95)).train.height == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "folds"), [([5] * 20, 1), ([0] * 5 + [1] * 15, 3), ([0] * 15 + [1] * 5, 2)]
+)
+def test_ties_that_would_empty_a_fold_are_an_error(seconds, folds):
+    events = make_events([("u", "a", second) for second in seconds])
+    with pytest.raises(ValueError, match=f"share an instant for {folds} folds"):
+        list(split.folds_by_time(events, folds))
+
+
+def test_a_training_event_of_the_instant_of_the_first_test_event_is_not_later():
+    train = make_events([("u", "a", 1), ("u", "b", 5), ("u", "b", 6)])
+    found = split.leaks(train, make_events([("u", "a", 5), ("u", "a", 9)]))
+    assert found.future == 1
+
+
+def test_a_search_in_the_test_is_not_a_cold_item():
+    train = make_events([("u", "a", 1)])
+    test = make_events([("u", None, 5), ("u", "a", 6), ("u", "z", 7)])
+    found = split.leaks(train, test)
+    assert (found.cold_items, found.test_items) == (1, 2)

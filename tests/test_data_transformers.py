@@ -128,11 +128,39 @@ def test_refunds_have_no_logarithm():
     assert np.isnan(log1p_price([np.nan])).all()
 
 
-@pytest.mark.parametrize("transformer", [IdEncoder(), GroupMeanImputer(), OutlierClipper(0.2, 0.8)])
-def test_the_conventions_of_scikit_learn(transformer):
-    copy = clone(transformer)
-    assert copy.get_params() == transformer.get_params()
-    assert repr(copy) == repr(transformer)
+FITTED = [
+    (IdEncoder(), [["a"], ["b"]], 1, ["id"]),
+    (GroupMeanImputer(), [("a", 1.0), ("b", None)], 2, ["value"]),
+    (OutlierClipper(0.2, 0.8), [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], 3, ["x0", "x1", "x2"]),
+]
+
+
+@pytest.mark.parametrize(("transformer", "table", "columns", "names"), FITTED)
+def test_the_conventions_of_scikit_learn(transformer, table, columns, names):
+    before = vars(transformer).copy()
+    fitted = clone(transformer)
+    assert fitted.fit(table, [0, 1]) is fitted
+    assert fitted.n_features_in_ == columns
+    assert fitted.get_feature_names_out().tolist() == names
+    assert fitted.get_params() == transformer.get_params()
+    learned = set(vars(fitted)) - set(before)
+    assert learned
+    assert all(name.endswith("_") for name in learned)
+    fresh = clone(fitted)
+    assert vars(fresh) == before
+    with pytest.raises(NotFittedError):
+        fresh.transform(table)
+    np.testing.assert_array_equal(fresh.fit_transform(table), fitted.transform(table))
+
+
+def test_the_quantiles_are_parameters_that_scikit_learn_can_set():
+    assert OutlierClipper(0.2, 0.8).get_params() == {"low": 0.2, "high": 0.8}
+    clipper = OutlierClipper().set_params(low=0.0, high=0.5).fit(np.arange(11.0)[:, None])
+    assert (clipper.low_.tolist(), clipper.high_.tolist()) == ([0.0], [5.0])
+    with pytest.raises(NotFittedError):
+        OutlierClipper().count_outside([[1.0]])
+    with pytest.raises(NotFittedError):
+        IdEncoder().inverse_transform([0])
 
 
 def test_they_work_in_scikit_learns_pipelines():
@@ -149,3 +177,74 @@ def test_they_work_in_scikit_learns_pipelines():
         "idencoder__item",
         "groupmeanimputer__price",
     ]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [101, 7, 7],
+        np.array([101, 7, 7]),
+        np.array([101, 7, 7], np.int32),
+        pd.Series([101, 7, 7]),
+        pd.Series([101, None, 7, 7]),
+        pd.Series([101, np.nan, 7, 7], dtype=object),
+        pd.Series([101, None, 7, 7], dtype="Int64"),
+        pd.DataFrame({"id": [101, None, 7, 7]}),
+        np.array([101.0, np.nan, 7.0, 7.0]),
+        np.array([[101.0], [np.nan], [7.0], [7.0]]),
+        pl.Series([101, 7, 7]),
+        pl.Series([101.0, None, 7.0, 7.0]),
+        pl.DataFrame({"id": [101.0, None, 7.0, 7.0]}),
+        [101, None, 7, 7],
+        [101.0, None, 7.0, 7.0],
+    ],
+)
+def test_a_number_is_the_id_of_its_digits_whatever_a_gap_made_of_it(ids):
+    encoder = IdEncoder().fit(ids)
+    assert encoder.ids_.tolist() == ["7", "101"]
+    codes = encoder.transform(ids)
+    assert codes.shape == np.shape(ids)
+    assert codes.ravel().tolist() in ([3, 2, 2], [3, UNKNOWN, 2, 2])
+    assert encoder.transform(["101", "7", "101.0"]).tolist() == [3, 2, UNKNOWN]
+    assert (
+        IdEncoder().fit(["7", "7", "101"]).transform(ids).ravel().tolist() == codes.ravel().tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [["a", "b"]],
+        np.array([["a", "b"]]),
+        pd.DataFrame({"x": ["a"], "y": ["b"]}),
+        pl.DataFrame({"x": ["a"], "y": ["b"]}),
+    ],
+)
+def test_two_columns_are_no_ids(ids):
+    with pytest.raises(ValueError, match=r"one column of ids is needed; got shape \(1, 2\)"):
+        IdEncoder().fit(ids)
+
+
+@pytest.mark.parametrize("kind", [list, pl.Series, lambda v: compact(pl.DataFrame({"i": v}))["i"]])
+def test_many_ids_of_one_frequency_stay_in_order_of_appearance(kind):
+    ids = [f"i{n * 37 % 200}" for n in range(200)]
+    twice = ids[::3]
+    expected = twice + [one for one in ids if one not in set(twice)]
+    assert IdEncoder().fit(kind(ids + twice)).ids_.tolist() == expected
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_another_number_of_columns_is_refused(columns):
+    clipper = OutlierClipper(0.0, 1.0).fit(np.arange(6.0).reshape(3, 2))
+    for function in (clipper.transform, clipper.count_outside):
+        with pytest.raises(ValueError, match=f"fit saw 2 columns; these are {columns}"):
+            function(np.zeros((4, columns)))
+
+
+def test_the_pipeline_clips_what_is_high_and_nothing_that_is_low():
+    train = np.arange(1_001.0)[:, None]
+    pipeline = number_pipeline(scale="minmax").fit(train)
+    assert pipeline[1].low_.tolist() == [0.0]
+    assert pipeline[1].high_.tolist() == [995.0]
+    assert pipeline[1].count_outside(train).tolist() == [5]
+    assert len(np.unique(pipeline.transform(train))) == 996

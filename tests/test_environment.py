@@ -87,10 +87,10 @@ def set_up():
     return module
 
 
-@pytest.fixture
-def venv(tmp_path):
+@pytest.fixture(params=["venv", "my own venv"])
+def venv(tmp_path, request):
     """A folder that looks like an environment; its Python is this one, wrapped."""
-    folder = tmp_path / "venv"
+    folder = tmp_path / request.param
     (folder / "bin").mkdir(parents=True)
     python = folder / "bin" / "python"
     python.write_text(f"#!/bin/sh\necho '{folder}'\n")
@@ -124,3 +124,45 @@ def test_the_kernel_of_the_notebooks_has_one_thread_and_a_quiet_tensorflow():
     variables = set_up().KERNEL_VARIABLES
     assert variables["OMP_NUM_THREADS"] == "1"
     assert variables["TF_CPP_MIN_LOG_LEVEL"] == "2"
+
+
+@pytest.mark.parametrize("stamp", ["", "\n", "0123abc", "0123abc (3, 11) gpu\n"])
+def test_a_stamp_that_was_not_written_to_its_end_is_half_made(venv, stamp):
+    module = set_up()
+    (venv / ".ok").write_text(stamp)
+    assert module.problem(venv, module.fingerprint(venv, gpu=False)) == "it is half-made"
+
+
+class RemadeError(Exception):
+    """What the stand-in for removing a folder raises."""
+
+
+@pytest.fixture
+def guarded(monkeypatch):
+    """The set-up script, which can neither remove nor install."""
+    module = set_up()
+
+    def refuse(*args, **more):
+        raise RemadeError
+
+    monkeypatch.setattr(module.shutil, "rmtree", refuse)
+    monkeypatch.setattr(module, "install", refuse)
+    monkeypatch.setattr(module, "install_kernel", refuse)
+    return module
+
+
+@pytest.mark.parametrize(("made", "asked"), [(True, False), (True, True), (False, False)])
+def test_an_environment_that_does_all_that_is_asked_is_left_alone(venv, guarded, made, asked):
+    stamp = guarded.fingerprint(venv, gpu=made)
+    (venv / ".ok").write_text(stamp)
+    guarded.prepare(venv, gpu=asked)
+    assert (venv / ".ok").read_text() == stamp
+
+
+@pytest.mark.parametrize("break_it", [False, True])
+def test_an_environment_is_made_again_for_a_gpu_or_when_it_is_broken(venv, guarded, break_it):
+    (venv / ".ok").write_text(guarded.fingerprint(venv, gpu=break_it))
+    if break_it:
+        (venv / "bin" / "python").unlink()
+    with pytest.raises(RemadeError):
+        guarded.prepare(venv, gpu=not break_it)

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
+from companion.core.seeding import generator
 from companion.metrics import ranking
-from companion.metrics.ranking import NOTHING, hits, ndcg, precision, recall, top_k
+from companion.metrics.ranking import NOTHING, hit_rate, hits, ndcg, precision, recall, top_k
 
 
 def test_equal_scores_are_ordered_at_random():
@@ -78,3 +79,50 @@ def test_inputs_that_do_not_fit():
         hits([[1], [2]], [[1]])
     with pytest.raises(ValueError, match="user 0 has a relevant item twice"):
         hits([[1]], [[1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("scores", "dtype", "expected"),
+    [
+        ([0, 200, 3, 255], np.uint8, [3, 1, 2, 0]),
+        ([0, 65_535, 3, 9], np.uint16, [1, 3, 2, 0]),
+        ([-128, 5, 127, -127], np.int8, [2, 1, 3, 0]),
+        ([-(2**31), 5, 2**31 - 1, 0], np.int32, [2, 1, 3, 0]),
+        ([0.5, -1.0, 2.0, 1.0], np.float16, [2, 3, 0, 1]),
+    ],
+)
+def test_scores_of_every_kind_of_number_are_ordered(scores, dtype, expected):
+    table = np.array([scores], dtype)
+    for k in range(1, 5):
+        assert top_k(table, k).tolist() == [expected[:k]]
+
+
+def test_scores_of_true_and_false_are_ordered():
+    assert top_k(np.array([[False, True, False]]), 1).tolist() == [[1]]
+    assert top_k(np.array([[True, False, True]]), 3)[0, 2] == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("k", [17, 60, 300, 500])
+def test_equal_scores_stand_in_the_order_of_the_shuffle(seed, k):
+    scores = np.zeros(500)
+    chosen = np.random.default_rng(seed).permutation(500)
+    scores[chosen[:17]], scores[chosen[17:60]], scores[chosen[60:300]] = 3.0, 2.0, 1.0
+    shuffle = generator(seed, "ties").permutation(500).tolist()
+    expected = sorted(range(500), key=lambda item: (-scores[item], shuffle.index(item)))
+    assert top_k(scores, k, seed=seed).tolist() == [expected[:k]]
+
+
+def test_an_empty_place_is_no_hit_of_an_empty_answer():
+    found = hits([[0, NOTHING], [NOTHING, NOTHING]], [[0, NOTHING], [NOTHING, NOTHING]])
+    assert found.at.tolist() == [[True, False], [False, False]]
+    assert recall(found)[0] == 1.0
+    assert precision(found)[0] == 0.5
+
+
+def test_the_hit_rate_by_hand():
+    top = [[0, 1], [0, 1], [5, 6], [0, 1], [NOTHING, NOTHING]]
+    relevant = [[0, 9], [0, 1], [0, 1], [NOTHING, NOTHING], [3, NOTHING]]
+    found = hit_rate(hits(top, relevant))
+    assert found[[0, 1, 2, 4]].tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert np.isnan(found[3])

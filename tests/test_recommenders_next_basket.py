@@ -196,3 +196,21 @@ def test_the_bias_can_start_at_the_popularity():
     start_at_popularity(learner, np.array([0.0, 0.0, 3.0, 13.0]))
     np.testing.assert_allclose(np.exp(learner.weights["output/bias"]), [0.05, 0.05, 0.2, 0.7])
     assert learner.weights["x"] == [1.0]
+
+
+def test_starting_weights_have_the_size_that_is_promised():
+    shapes = weight_shapes(NextBasketConfig(embedding_size=48, hidden_size=80), 2_000, 7)
+    weights = initial_weights(shapes, 0)
+    lengths = np.linalg.norm(weights["embedding/table"][1:], axis=1)
+    assert lengths.mean() == pytest.approx(1, abs=0.02)
+    assert lengths.std() > 0.05  # normal, not scaled to one
+    kernels = [name for name in shapes if "kernel" in name]
+    assert len(kernels) == 4
+    for name in kernels:
+        limit = 1 / np.sqrt(shapes[name][0])
+        assert np.abs(weights[name]).max() <= limit * (1 + 1e-6)
+        assert np.abs(weights[name]).max() > 0.95 * limit
+        assert weights[name].std() == pytest.approx(limit / np.sqrt(3), rel=0.06)
+    for name in shapes:
+        if "bias" in name:
+            assert not weights[name].any()

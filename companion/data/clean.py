@@ -106,7 +106,7 @@ def outcome(
     if stay.height < events.height:
         why = pl.lit(reason) if isinstance(reason, str) else reason
         gone = events.filter(~keep).select(
-            pl.col("line").cast(pl.Int64), why.alias("reason"), as_json("line").alias("row")
+            pl.col("line").cast(pl.Int64), why.alias("reason"), as_json(events, "line").alias("row")
         )
     return Outcome(stay, gone, Step(name, events.height, stay.height, 0, note))
 
@@ -192,9 +192,10 @@ def reject_outside(
     if high is not None:
         inside &= _value(events, column) <= limit(high)
     keep = events.select(inside.fill_null(True)).to_series()
-    limits = f"[{'' if low is None else low}, {'' if high is None else high}]"
-    why = pl.format(f"{column} {{}} is outside {limits}", pl.col(column))
-    return outcome(f"reject {column} outside {limits}", events, keep, why)
+    sides = [f"below {low}"] * (low is not None) + [f"above {high}"] * (high is not None)
+    limits = " or ".join(sides)
+    why = pl.format(f"{column} {{}} is {limits}", pl.col(column))
+    return outcome(f"reject {column} {limits}", events, keep, why)
 
 
 @pandas_too

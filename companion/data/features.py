@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from companion.core.frames import pandas_too
-from companion.data.order import in_order, micros, new_user
+from companion.data.order import in_order, in_utc, micros, new_user
 from companion.data.schema import EVENTS, SchemaError
 
 SILENCE = 30  # minutes
@@ -96,7 +96,7 @@ def _until(events: pl.DataFrame, at: datetime) -> pl.DataFrame:
         raise ValueError(
             "the moment needs a time zone, for example datetime(2017, 11, 1, tzinfo=UTC)"
         )
-    return events.filter(pl.col("timestamp") < at.astimezone(UTC))
+    return in_utc(events).filter(pl.col("timestamp") < at.astimezone(UTC))
 
 
 def _days(expression: pl.Expr) -> pl.Expr:

@@ -220,7 +220,7 @@ def _rejected(table: pl.DataFrame, why: pl.Series) -> pl.DataFrame:
     return gone.select(
         pl.col("line").cast(pl.Int64),
         pl.col("_reason").alias("reason"),
-        as_json("line", "_reason").alias("row"),
+        as_json(gone, "line", "_reason").alias("row"),
     )
 
 

@@ -131,7 +131,8 @@ def merge_logs(**logs: pl.DataFrame) -> pl.DataFrame:
     """
     if not logs:
         raise SchemaError("merge_logs needs at least one log")
-    named = [_named(name, log) for name, log in logs.items()]
+    filled = {c for log in logs.values() for c in log.columns if log[c].null_count() < log.height}
+    named = [_named(name, log, filled) for name, log in logs.items()]
     try:
         both = pl.concat(named, how="diagonal")
     except pl.exceptions.PolarsError as error:
@@ -139,11 +140,14 @@ def merge_logs(**logs: pl.DataFrame) -> pl.DataFrame:
     return with_lines(both.sort("timestamp", maintain_order=True))
 
 
-def _named(name: str, log: pl.DataFrame) -> pl.DataFrame:
+def _named(name: str, log: pl.DataFrame, filled: set[str]) -> pl.DataFrame:
+    """The log with its name; a column that is empty here and filled in another takes its type."""
     for column in ("source", "source_line"):
         if column in log.columns:
             raise SchemaError(f"the log {name!r} has a column {column!r} already; rename it")
-    empty = [column for column, dtype in log.schema.items() if dtype == pl.Null]
+    empty = [c for c in log.columns if c in filled and log[c].null_count() == log.height]
+    empty += [c for c, dtype in log.schema.items() if dtype == pl.Null and c not in empty]
+    empty = [] if log.height == 0 else empty
     log = with_lines(log.drop(empty)).rename({"line": "source_line"})
     return log.with_columns(
         pl.col(pl.Categorical, pl.Enum).cast(pl.String), pl.lit(name).alias("source")

@@ -7,12 +7,21 @@ from companion.core.codes import encode
 from companion.data.schema import TIME, SchemaError
 
 
+def in_utc(events: pl.DataFrame) -> pl.DataFrame:
+    """The same events, their times in UTC and microseconds, as the schema has them."""
+    found = events.schema.get("timestamp")
+    if found == TIME or getattr(found, "time_zone", None) is None:
+        return events
+    return events.with_columns(pl.col("timestamp").dt.convert_time_zone("UTC").cast(TIME))
+
+
 def with_lines(events: pl.DataFrame) -> pl.DataFrame:
-    """The same events with `line`, the order of the log; numbered from 1 where there is none.
+    """The same events, times in UTC, with `line`, the order of the log: from 1 where it is missing.
 
     Raises:
         SchemaError: a line is missing or is no whole number.
     """
+    events = in_utc(events)
     if "line" not in events.columns:
         return events.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line"))
     if not events.schema["line"].is_integer() or events["line"].has_nulls():

@@ -41,6 +41,13 @@ def _within(column: str, most: float | None) -> clean.CleaningStep:
     return lambda events: clean.reject_outside(events, column, LEAST, most)
 
 
+def limited(events: pl.DataFrame, name: str) -> list[clean.CleaningStep]:
+    """Steps that set aside lines without units or without a price, and what cannot be a basket."""
+    most = MOST.get(name, {})
+    columns = [column for column in ("quantity", "price") if column in events.columns]
+    return [_within(column, most.get(column)) for column in columns]
+
+
 def purchases(log: Dataset) -> clean.Cleaned:
     """The log's purchases (or the nearest thing to them), sorted, once each, within limits.
 
@@ -55,15 +62,12 @@ def purchases(log: Dataset) -> clean.Cleaned:
         ValueError: nothing is left.
     """
     wanted = wanted_event(log.events)
-    most = MOST.get(log.name, {})
     steps: list[clean.CleaningStep] = [
         lambda e: clean.reject_where(e, pl.col("event") != wanted, f"not a {wanted}"),
         clean.sort_by_time,
         clean.remove_duplicates,
     ]
-    for column in ("quantity", "price"):
-        if column in log.events.columns:
-            steps.append(_within(column, most.get(column)))
+    steps += limited(log.events, log.name)
     found = clean.clean(compact(log.events), steps)
     if found.events.height == 0:
         raise ValueError(f"{log.name}: no row is left after cleaning; see the steps: {found.steps}")

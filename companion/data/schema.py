@@ -21,7 +21,6 @@ Further columns are kept as they are.
 from typing import NamedTuple
 
 import polars as pl
-import polars.selectors as cs
 
 from companion.core.frames import pandas_too
 
@@ -89,11 +88,31 @@ def nothing_rejected() -> pl.DataFrame:
     return pl.DataFrame(schema=REJECTED)
 
 
-def as_json(*left_out: str) -> pl.Expr:
-    """An expression: the row as JSON text, without the columns that are named."""
-    wanted = cs.all() - cs.by_name(*left_out, require_all=False)
-    text = (wanted & cs.binary()).bin.encode("hex")  # bytes have no place in JSON
-    return pl.struct(wanted - cs.binary(), text).struct.json_encode()
+def as_json(frame: pl.DataFrame, *left_out: str) -> pl.Expr:
+    """An expression for the frame: the row as JSON text, without the columns that are named."""
+    columns = []
+    for name, dtype in frame.schema.items():
+        if name in left_out:
+            continue
+        if dtype == pl.Binary:  # bytes have no place in JSON
+            columns.append(pl.col(name).bin.encode("hex"))
+        elif _holds_bytes(dtype):
+            columns.append(pl.col(name).map_elements(_words, return_dtype=pl.String))
+        else:
+            columns.append(pl.col(name))
+    return pl.struct(columns).struct.json_encode()
+
+
+def _words(value: object) -> str:
+    return str(value.to_list() if isinstance(value, pl.Series) else value)
+
+
+def _holds_bytes(dtype: pl.DataType) -> bool:
+    if isinstance(dtype, pl.List | pl.Array):
+        return _holds_bytes(dtype.inner)  # type: ignore[arg-type]
+    if isinstance(dtype, pl.Struct):
+        return any(_holds_bytes(field.dtype) for field in dtype.fields)  # type: ignore[arg-type]
+    return dtype == pl.Binary or dtype == pl.Object
 
 
 @pandas_too

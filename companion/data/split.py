@@ -9,7 +9,7 @@ import polars as pl
 
 from companion.core.frames import pandas_too, to_polars
 from companion.core.seeding import generator
-from companion.data.order import in_order, micros, new_user
+from companion.data.order import in_order, in_utc, micros, new_user
 from companion.data.schema import SchemaError
 
 
@@ -103,6 +103,7 @@ def by_share(events: pl.DataFrame, validation: float = 0.1, test: float = 0.1) -
     """
     if validation < 0 or test < 0 or validation + test >= 1:
         raise ValueError(f"shares {validation} and {test} must be 0 or more and below 1 together")
+    events = _whole(events)
     if events.height == 0:
         raise ValueError("there is no event to split")
     time = micros(events)
@@ -124,7 +125,7 @@ def _whole(events: pl.DataFrame) -> pl.DataFrame:
         if events[column].has_nulls():
             row = int(events[column].is_null().arg_true()[0])
             raise SchemaError(f"row {row} has no {column}; reject such rows first")
-    return events
+    return in_utc(events)
 
 
 @pandas_too
@@ -216,7 +217,7 @@ def folds_by_time(events: pl.DataFrame, folds: int = 5) -> Iterator[Fold]:
     """
     if not 1 <= folds < len(events):
         raise ValueError(f"folds must be from 1 to {len(events) - 1}; got {folds}")
-    times = to_polars(events)["timestamp"].sort()
+    times = _whole(to_polars(events))["timestamp"].sort()
     cuts = [times[round(len(times) * k / (folds + 1))] for k in range(1, folds + 1)]
     if len({times[0], *cuts}) <= folds:
         raise ValueError(f"too many events share an instant for {folds} folds by time")
@@ -226,6 +227,7 @@ def folds_by_time(events: pl.DataFrame, folds: int = 5) -> Iterator[Fold]:
 
 @pandas_too
 def _stretch(events: pl.DataFrame, start: datetime, end: datetime | None) -> Fold:
+    events = in_utc(events)
     time = pl.col("timestamp")
     inside = time >= start if end is None else (time >= start) & (time < end)
     return Fold(events.filter(time < start), events.filter(inside))

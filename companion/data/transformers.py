@@ -108,7 +108,11 @@ def _text(ids: Any) -> pl.Series:
     array = np.asarray(ids)
     if array.dtype.kind == "f":
         return parse.ids(pl.Series("id", array.ravel())).values
-    flat = array.astype(object).ravel()
+    flat = np.asarray(ids, dtype=object).ravel()
+    given = [v for v in flat if not _absent(v)]
+    if any(isinstance(v, float) for v in given) and all(isinstance(v, int | float) for v in given):
+        numbers = [None if _absent(v) else float(v) for v in flat]
+        return parse.ids(pl.Series("id", numbers, dtype=pl.Float64)).values
     return pl.Series([None if _absent(v) else str(v) for v in flat], dtype=pl.String)
 
 

@@ -141,7 +141,7 @@ def verdict(table: pd.DataFrame, name: str, incumbent: str) -> str:
     mean, low, high = table.loc[name, columns].to_numpy(dtype=float)
     gap = f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
     if low > 0:
-        return f"{name} is better than {incumbent}: {gap}."
+        return f"“{name}” is better than “{incumbent}”: {gap}."
     if high < 0:
-        return f"{name} is worse than {incumbent}: {gap}."
-    return f"{name} and {incumbent} cannot be told apart: {gap}, and zero is in the interval."
+        return f"“{name}” is worse than “{incumbent}”: {gap}."
+    return f"“{name}” and “{incumbent}” cannot be told apart: {gap}, and zero is in the interval."

@@ -91,9 +91,11 @@ def parts(
         np.asarray(times, "datetime64[us]"), np.asarray(counts), color=PALE, step="post"
     )
     top = float(np.max(np.asarray(counts)))
-    for name, start in cuts.items():
+    for number, (name, start) in enumerate(cuts.items()):
         place = float(date2num(start.replace(tzinfo=None)))
         ax.axvline(place, color=SECOND, linewidth=1)
-        ax.annotate(f" {name}", (place, top), fontsize=8, va="top", color=SECOND)
+        ax.annotate(
+            f" {name}", (place, top * (1 - 0.12 * number)), fontsize=8, va="top", color=SECOND
+        )
     ax.set_ylim(0, top * 1.1)
     return ax

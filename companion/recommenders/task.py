@@ -5,22 +5,21 @@ question. The catalogue is the items bought at least `min_count` times in the tr
 every item of it is a candidate: the ranking is full.
 """
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import polars as pl
 from scipy import sparse
 
 from companion.core.frames import pandas_too
 from companion.data.features import user_features
+from companion.data.order import in_utc
 from companion.data.sequences import baskets
 from companion.data.transformers import FIRST_KNOWN, IdEncoder, number_pipeline
 from companion.metrics import ranking
 from companion.recommenders.next_basket import NextBasketBatch, NextBasketConfig
-from companion.recommenders.simple import blend, own_counts
+from companion.recommenders.simple import own_counts
 
 
 @pandas_too
@@ -47,7 +46,8 @@ class Question(NamedTuple):
         counts: [U, V] how often each user bought each item before it, sparse.
         relevant: [U, R] known items of the answer, padded with -1.
         repeated: [U, R] true where the user had bought the item before.
-        outside: items of the answers that are not in the catalogue, and `asked`, items in all.
+        sizes: [U] different items of each answer, in the catalogue or not.
+        outside: how many items of the answers are not in the catalogue.
         asked: items of the answers in all.
     """
 
@@ -56,8 +56,19 @@ class Question(NamedTuple):
     counts: sparse.csr_array
     relevant: np.ndarray
     repeated: np.ndarray
+    sizes: np.ndarray
     outside: int
     asked: int
+
+    @property
+    def counted(self) -> int:
+        """Users whose answer has an item of the catalogue: the means are over these."""
+        return int((self.relevant >= 0).any(axis=1).sum())
+
+    @property
+    def share_new(self) -> float:
+        """Share of the answers' catalogue items that the user had never bought before."""
+        return float((~self.repeated)[self.relevant >= 0].mean())
 
 
 @pandas_too
@@ -77,7 +88,7 @@ def question(
     """
     if events["session_id"].has_nulls():
         raise ValueError("a purchase has no session_id; call add_sessions first")
-    moment = moment.astimezone(UTC)
+    events, moment = in_utc(events), moment.astimezone(UTC)
     past = events.filter(pl.col("timestamp") < moment)
     answers = _first_baskets(events, moment)
     if answers.height == 0:
@@ -92,7 +103,8 @@ def question(
     place = np.nonzero(relevant >= 0)
     repeated[place] = counts[place[0], relevant[place]] > 0
     history = _history(past, encoder, users, config)
-    return Question(users, history, counts, relevant, repeated, int((~keep).sum()), len(known))
+    sizes, outside = np.bincount(row, minlength=len(users)), int((~keep).sum())
+    return Question(users, history, counts, relevant, repeated, sizes, outside, len(known))
 
 
 def _first_baskets(events: pl.DataFrame, moment: datetime) -> pl.DataFrame:
@@ -197,6 +209,16 @@ def training_data(
     return found.users[two], NextBasketBatch(inputs, np.zeros((len(items), 0), np.float32), targets)
 
 
+def _telling(table: pl.DataFrame) -> pl.DataFrame:
+    """The columns that vary, each once: a constant or a copy tells a model nothing."""
+    kept: list[str] = []
+    for name in table.columns:
+        copy = any(table[name].equals(table[other]) for other in kept)
+        if table[name].drop_nulls().n_unique() > 1 and not copy:
+            kept.append(name)
+    return table.select(kept)
+
+
 class Profiles(NamedTuple):
     """Features of users: ids [M], features [M, F] scaled so that 0 is the middle, names [F]."""
 
@@ -218,7 +240,7 @@ def profiles(train: pl.DataFrame, at: datetime) -> Profiles:
     """
     table = user_features(train, at)
     numbers = table.drop("user_id")
-    numbers = numbers.select(c for c in numbers.columns if numbers[c].drop_nulls().n_unique() > 1)
+    numbers = _telling(numbers)
     scaled = number_pipeline().fit_transform(np.log1p(numbers.to_numpy().astype(float)))
     return Profiles(table["user_id"].cast(pl.String).to_numpy(), scaled, numbers.columns)
 
@@ -240,85 +262,3 @@ def ask(asked: Question) -> NextBasketBatch:
     """The question as a batch without features and targets."""
     nothing = np.zeros((len(asked.users), 0), np.float32)
     return NextBasketBatch(asked.history, nothing, np.zeros_like(asked.history))
-
-
-def evaluate(
-    scores: np.ndarray, asked: Question, k: int, *, seed: int = 0
-) -> dict[str, np.ndarray]:
-    """Every metric, one value per user; NaN for a user whose answer has no known item.
-
-    Args:
-        scores: [U, V]; padding and the unknown item are never candidates.
-        asked: the question with its answers.
-        k: places.
-        seed: of the order among equal scores.
-    """
-    scores = np.array(scores, dtype=np.float32)
-    scores[:, :FIRST_KNOWN] = -np.inf
-    found = ranking.hits(ranking.top_k(scores, k, seed=seed), asked.relevant)
-    return {name: metric(found) for name, metric in ranking.METRICS.items()}
-
-
-def only(asked: Question, *, repeated: bool) -> Question:
-    """The same question with only the repeated, or only the new, items in the answers."""
-    keep = asked.repeated == repeated
-    return asked._replace(relevant=np.where(keep, asked.relevant, ranking.NOTHING))
-
-
-def best_weight(
-    scores: np.ndarray, asked: Question, grid: Sequence[float], k: int
-) -> tuple[float, dict[float, float]]:
-    """The weight of habits that gives the highest mean recall, and the recall of each.
-
-    Args:
-        scores: [U, V] of a model on the tuning question.
-        asked: the tuning question, never the test.
-        grid: weights to try; the first of equals wins.
-        k: places.
-    """
-    recalls = {}
-    for weight in grid:
-        values = evaluate(blend(scores, asked.counts, weight), asked, k)["recall"]
-        recalls[weight] = float(np.nanmean(values))
-    return max(recalls, key=lambda weight: recalls[weight]), recalls
-
-
-def recall_by_part(
-    scores: Mapping[str, np.ndarray], asked: Question, k: int, *, seed: int = 0
-) -> pd.DataFrame:
-    """Mean recall of each method: of products bought before and of new ones, and of the half of
-    the users with the fewer and with the more purchases behind them.
-
-    Args:
-        scores: name of the method to [U, V].
-        asked: the question.
-        k: places.
-        seed: of the order among equal scores.
-    """
-    past = asked.counts.sum(axis=1)
-    few = past <= np.median(past)
-    rows = {}
-    for name, values in scores.items():
-        whole = evaluate(values, asked, k, seed=seed)["recall"]
-        parts = {
-            "bought before": evaluate(values, only(asked, repeated=True), k, seed=seed)["recall"],
-            "new to them": evaluate(values, only(asked, repeated=False), k, seed=seed)["recall"],
-            "short history": whole[few],
-            "long history": whole[~few],
-        }
-        rows[name] = {part: _mean(found) for part, found in parts.items()}
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def reading(table: pd.DataFrame) -> str:
-    """What the table of `recall_by_part` says, in a sentence."""
-    new, old = table["new to them"], table["bought before"]
-    return (
-        f"Of what is new to a user, {new.idxmax()} finds most: {new.max():.1%}. "
-        f"Of what was bought before, {old.idxmax()}: {old.max():.1%}."
-    )
-
-
-def _mean(values: np.ndarray) -> float | None:
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else None
