@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from companion.data import parse
+from companion.data import parse, times
 
 
 def at(*parts):
@@ -51,13 +51,13 @@ def test_any_whole_number_keeps_its_digits(number):
 def test_each_number_tells_its_own_unit(scale, as_text):
     column = pl.Series("t", [1_700_000_000 * scale, 1_700_000_060 * 1_000])
     column = column.cast(pl.String) if as_text else column
-    values, reasons = parse.timestamps(column)
+    values, reasons = times.timestamps(column)
     assert values.to_list() == [at(2023, 11, 14, 22, 13, 20), at(2023, 11, 14, 22, 14, 20)]
     assert reasons.null_count() == 2
 
 
 def test_a_declared_unit_is_kept_to():
-    values, reasons = parse.timestamps(pl.Series("t", ["1700000000", "1700000000000"]), unit="s")
+    values, reasons = times.timestamps(pl.Series("t", ["1700000000", "1700000000000"]), unit="s")
     assert values[0] == at(2023, 11, 14, 22, 13, 20)
     assert values[1] is None
     assert "when read in s" in reasons[1]
@@ -65,14 +65,14 @@ def test_a_declared_unit_is_kept_to():
 
 @pytest.mark.parametrize("number", [0, -5, 5, 10**11, 10**18 * 9])
 def test_no_time_outside_the_window_gets_through(number):
-    values, reasons = parse.timestamps(pl.Series("t", [number]))
+    values, reasons = times.timestamps(pl.Series("t", [number]))
     assert values[0] is None
     assert "1990 to 2099" in reasons[0]
 
 
 @given(st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2099, 12, 31)))
 def test_an_iso_time_in_utc_comes_back(moment):
-    values, _ = parse.timestamps(pl.Series("t", [moment.isoformat() + "Z"]))
+    values, _ = times.timestamps(pl.Series("t", [moment.isoformat() + "Z"]))
     assert values[0] == moment.replace(tzinfo=UTC)
 
 
@@ -88,11 +88,11 @@ def test_an_iso_time_in_utc_comes_back(moment):
     ],
 )
 def test_ways_to_write_a_time(text, expected):
-    assert parse.timestamps(pl.Series("t", [text])).values[0] == expected
+    assert times.timestamps(pl.Series("t", [text])).values[0] == expected
 
 
 def test_mixed_text_and_numbers_and_offsets():
-    values, reasons = parse.timestamps(pl.Series("t", ["1700000000", "2023-11-14", "soon", None]))
+    values, reasons = times.timestamps(pl.Series("t", ["1700000000", "2023-11-14", "soon", None]))
     assert values.to_list() == [at(2023, 11, 14, 22, 13, 20), at(2023, 11, 14), None, None]
     assert reasons.to_list() == [None, None, "t cannot be read as a time", "t is missing"]
 
@@ -106,20 +106,20 @@ def test_mixed_text_and_numbers_and_offsets():
     ],
 )
 def test_a_local_time_that_was_twice_or_never_is_set_aside(text, zone):
-    values, reasons = parse.timestamps(pl.Series("t", [text, "2023-06-01 12:00"]), zone=zone)
+    values, reasons = times.timestamps(pl.Series("t", [text, "2023-06-01 12:00"]), zone=zone)
     assert values[0] is None
     assert "clock change" in reasons[0]
     assert values[1] is not None
 
 
 def test_local_time_is_taken_to_utc():
-    values, _ = parse.timestamps(pl.Series("t", ["2017-11-25 08:00"]), zone="Asia/Shanghai")
+    values, _ = times.timestamps(pl.Series("t", ["2017-11-25 08:00"]), zone="Asia/Shanghai")
     assert values[0] == at(2017, 11, 25, 0)
 
 
 def test_a_layout_and_its_failures():
     column = pl.Series("t", ["11/1/2000", "2/31/2001"])
-    values, reasons = parse.timestamps(column, layout="%m/%d/%Y")
+    values, reasons = times.timestamps(column, layout="%m/%d/%Y")
     assert values.to_list() == [at(2000, 11, 1), None]
     assert reasons[1] == "t cannot be read as a time"
 
@@ -127,7 +127,7 @@ def test_a_layout_and_its_failures():
 @pytest.mark.parametrize(("argument", "value"), [("unit", "min"), ("zone", "Mars/Base")])
 def test_unknown_units_and_zones_are_errors(argument, value):
     with pytest.raises(ValueError, match=value):
-        parse.timestamps(pl.Series("t", ["2023-11-05 01:30"]), **{argument: value})
+        times.timestamps(pl.Series("t", ["2023-11-05 01:30"]), **{argument: value})
 
 
 @pytest.mark.parametrize(
@@ -232,14 +232,14 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_years_are_1990_to_2099_however_the_time_is_written(kind):
-    values, reasons = parse.timestamps(KINDS[kind](OUTSIDE + INSIDE))
+    values, reasons = times.timestamps(KINDS[kind](OUTSIDE + INSIDE))
     assert values.is_null().to_list() == [True] * 3 + [False] * 2
     assert reasons.to_list() == ["t is outside the years 1990 to 2099"] * 3 + [None] * 2
 
 
 def test_a_layout_keeps_to_the_years_too():
     column = pl.Series("t", ["31.12.1989", "01.01.1990", "31.12.2099", "01.01.2100"])
-    values, reasons = parse.timestamps(column, layout="%d.%m.%Y")
+    values, reasons = times.timestamps(column, layout="%d.%m.%Y")
     assert values.to_list() == [None, at(1990, 1, 1), at(2099, 12, 31), None]
     assert reasons[0] == reasons[3] == "t is outside the years 1990 to 2099"
 
@@ -257,14 +257,14 @@ def test_a_layout_keeps_to_the_years_too():
     ],
 )
 def test_offsets_in_all_their_forms(offset, minutes):
-    values, reasons = parse.timestamps(pl.Series("t", [f"2024-01-02 12:00:00{offset}"]))
+    values, reasons = times.timestamps(pl.Series("t", [f"2024-01-02 12:00:00{offset}"]))
     assert reasons[0] is None
     assert values[0] == at(2024, 1, 2, 12) - timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize("offset", ["+99:99", "+15:00", "+05:60", "+5", "-24:00"])
 def test_offsets_that_no_place_has_are_refused(offset):
-    values, reasons = parse.timestamps(pl.Series("t", [f"2024-01-02 12:00:00{offset}"]))
+    values, reasons = times.timestamps(pl.Series("t", [f"2024-01-02 12:00:00{offset}"]))
     assert values[0] is None
     assert reasons[0] == "t cannot be read as a time"
 
@@ -272,7 +272,7 @@ def test_offsets_that_no_place_has_are_refused(offset):
 @pytest.mark.parametrize("dtype", [pl.Int64, pl.Int32, pl.String])
 def test_a_layout_counts_for_whole_numbers_too(dtype):
     column = pl.Series("t", [20240101, 20241332, 20231231]).cast(dtype)
-    values, reasons = parse.timestamps(column, layout="%Y%m%d")
+    values, reasons = times.timestamps(column, layout="%Y%m%d")
     assert values.to_list() == [at(2024, 1, 1), None, at(2023, 12, 31)]
     assert reasons.to_list() == [None, "t cannot be read as a time", None]
 
@@ -280,7 +280,7 @@ def test_a_layout_counts_for_whole_numbers_too(dtype):
 @pytest.mark.parametrize("bad", ["1.5", "soon", "", None, "99999999999999999999"])
 def test_one_bad_value_does_not_round_the_others(bad):
     stamp = 1_700_000_000_123_456_789
-    values, reasons = parse.timestamps(pl.Series("t", [str(stamp), bad, str(stamp + 1_000)]))
+    values, reasons = times.timestamps(pl.Series("t", [str(stamp), bad, str(stamp + 1_000)]))
     assert values.to_list() == [
         at(2023, 11, 14, 22, 13, 20, 123_456),
         None,

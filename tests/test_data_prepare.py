@@ -57,10 +57,11 @@ def test_nothing_left_is_an_error():
 
 
 def test_the_example_shows_the_busiest_user_with_words():
-    items = pl.DataFrame({"item_id": ["a"], "name": ["apple"], "price": [9.0]})
+    items = pl.DataFrame({"item_id": ["a"], "name": ["apple"], "type": ["fruit"], "price": [9.0]})
     few = prepare.example(dataset(items=items, price=pl.lit(1.0)), rows=2)
     assert few["name"].to_list() == ["apple", "apple"]
     assert few["price"].to_list() == [1.0, 1.0]
+    assert few.columns == ["timestamp", "event", "item_id", "name", "price"]
     assert few["timestamp"][0] == "01 Jan 2024 00:00"
 
 

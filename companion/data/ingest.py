@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from companion.core.frames import pandas_too
-from companion.data import parse
+from companion.data import parse, times
 from companion.data.schema import COLUMNS, EVENTS, REQUIRED, SchemaError, as_json, validate
 
 COMMON_NAMES = {
@@ -130,7 +130,7 @@ def _column(table: pl.DataFrame, name: str, source: str, mapping: ColumnMapping)
     if name in ("user_id", "item_id"):
         return parse.ids(column)
     if name == "timestamp":
-        return parse.timestamps(column, mapping.unit, mapping.zone, mapping.layout)
+        return times.timestamps(column, mapping.unit, mapping.zone, mapping.layout)
     if name == "event":
         return _events(column, mapping)
     if name in NUMBERS:
@@ -226,13 +226,13 @@ def _rejected(table: pl.DataFrame, why: pl.Series) -> pl.DataFrame:
 
 def _notes(table: pl.DataFrame, sources: Mapping[str, str]) -> tuple[str, ...]:
     """What a reader should know of the decisions: units of time that were found."""
-    times = table[sources["timestamp"]]
-    if times.dtype != pl.String and not times.dtype.is_numeric():
+    stamps = table[sources["timestamp"]]
+    if stamps.dtype != pl.String and not stamps.dtype.is_numeric():
         return ()
-    seconds = times.cast(pl.Float64, strict=False).drop_nulls().abs()
+    seconds = stamps.cast(pl.Float64, strict=False).drop_nulls().abs()
     names = {"seconds": 1, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
     counts = {
-        name: int(seconds.is_between(parse.FIRST * by, parse.LAST * by).sum())
+        name: int(seconds.is_between(times.FIRST * by, times.LAST * by).sum())
         for name, by in names.items()
     }
     found = {name: count for name, count in counts.items() if count}

@@ -24,7 +24,8 @@ def wanted_event(events: pl.DataFrame) -> str:
     raise ValueError(f"the log has none of {', '.join(PREFERRED)}; it has {', '.join(found)}")
 
 
-SHOWN = ("timestamp", "event", "item_id", "name", "category", "type", "price", "quantity")
+SHOWN = ("timestamp", "event", "item_id", "price", "quantity")
+WORDS = ("name", "title", "type", "category")  # the first of these that the items have
 
 
 def example(log: Dataset, rows: int = 6) -> pl.DataFrame:
@@ -34,7 +35,9 @@ def example(log: Dataset, rows: int = 6) -> pl.DataFrame:
     few = few.head(rows).with_columns(pl.col("timestamp").dt.strftime("%d %b %Y %H:%M"))
     if log.items is not None:
         few = few.join(log.items, on="item_id", how="left", suffix="_of_item")
-    return few.select(name for name in SHOWN if name in few.columns)
+    words = [name for name in WORDS if name in few.columns][:1]
+    shown = [*SHOWN[:3], *words, *SHOWN[3:]]
+    return few.select(name for name in shown if name in few.columns)
 
 
 def _within(column: str, most: float | None) -> clean.CleaningStep:

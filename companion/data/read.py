@@ -1,7 +1,7 @@
 """Files of rows into tables of text, each row with its line number; what is no row is set aside.
 
-Everything is read as text. A type is a decision, and it is taken in `companion.data.parse`,
-where a value that does not fit is named instead of being bent.
+Everything is read as text. A type is a decision, and it is taken in `companion.data.parse` and
+`companion.data.times`, where a value that does not fit is named instead of being bent.
 """
 
 import json

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from companion.data import parse
+from companion.data import parse, times
 from companion.data.fetch import DataMissing
 from companion.data.ingest import ColumnMapping
 from companion.data.read import ReadError, Table, read_table
@@ -84,7 +84,7 @@ def _properties(file: Path, names: Sequence[str] | None) -> Table:
         table = lazy.collect(engine="streaming")
     except pl.exceptions.PolarsError as error:
         raise ReadError(f"{file}: cannot be read ({error})") from None
-    item, time = parse.ids(table["itemid"]), parse.timestamps(table["timestamp"], "ms")
+    item, time = parse.ids(table["itemid"]), times.timestamps(table["timestamp"], "ms")
     number = pl.col("value").str.extract(r"^n(-?\d+(?:\.\d+)?)$").cast(pl.Float64)
     table = table.with_columns(
         item.values.alias("item_id"),
