@@ -16,7 +16,7 @@ from companion.data.schema import Dataset
 
 NAME = "open-bandit"
 WHEEL = "obp"
-LICENCE = "package under Apache-2.0; data CC BY 4.0 by ZOZO, Inc."
+LICENCE = "package under Apache-2.0, which ships the sample; ZOZO, Inc. gives it for research use"
 ABOUT = (
     "the small sample of the Open Bandit Dataset: real impressions and clicks in the fashion "
     "shop ZOZOTOWN, 24 to 30 November 2019, with the probability of each choice"
