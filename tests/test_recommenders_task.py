@@ -373,3 +373,36 @@ def test_profiles_have_no_column_that_is_the_same_for_all():
     assert not {"impressions", "views", "searches", "active_days", "gap_days"} & set(table.names)
     assert (np.ptp(table.features, axis=0) > 0).all()
     assert table.features.shape[1] == len(table.names)
+
+
+def test_what_lies_outside_the_catalogue_lowers_the_recall_of_the_whole_basket():
+    asked = task.question(log(), encoder(), at(10), CONFIG)
+    assert asked.sizes.tolist() == [2, 1, 1]  # a and c; z; a
+    assert asked.counted == 2
+    assert asked.share_new == 0.5  # a is known to u and new to w
+    found = evaluation.evaluate(np.zeros((3, encoder().size_)), asked, encoder().size_ - 2)
+    assert found[evaluation.WHOLE].tolist() == [0.5, 0.0, 1.0]
+    assert evaluation.whole_baskets({"one": found}).endswith("one 0.500")
+    words = evaluation.describe(asked, encoder())
+    assert "2 items; 50% of what was bought lies outside it" in words
+    assert "2 of 3 users" in words
+
+
+def test_the_weight_comes_from_the_tuning_question_alone():
+    asked = task.question(log(), encoder(), at(10), CONFIG)
+    wrong = np.zeros((3, encoder().size_), np.float32)
+    wrong[:, encoder().transform(["b"])] = 1.0
+    right = np.zeros_like(wrong)
+    right[:, encoder().transform(["a"])] = 1.0
+    # log(1 + 2) - log(1 + 1) = 0.41: four times that outweighs the wrong score of 1, twice does not
+    for tuned, expected in ((wrong, 4.0), (right, 0.0)):
+        blended, weight = evaluation.with_habits(tuned, wrong, asked, asked, 1)
+        assert weight == expected
+        np.testing.assert_allclose(blended, simple.blend(wrong, asked.counts, expected))
+
+
+def test_a_feature_that_copies_another_tells_nothing():
+    names = task.profiles(log(), at(10)).names
+    assert "events" in names
+    assert "purchases" not in names  # every event is one
+    assert "views" not in names  # always 0

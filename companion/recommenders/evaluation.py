@@ -10,9 +10,7 @@ from companion.metrics import ranking
 from companion.recommenders.simple import blend
 from companion.recommenders.task import Question
 
-GRID = (0.0, 2.0, 4.0, 6.0, 8.0, 16.0, 32.0)
-
-
+GRID = (0.0, 2.0, 4.0, 6.0, 8.0, 16.0, 32.0)  # weights of habits
 WHOLE = "recall of the whole basket"
 
 
