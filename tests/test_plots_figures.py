@@ -54,3 +54,24 @@ def test_parts_have_a_line_where_each_begins():
     ax = figures.parts(pl.Series(times), np.array([1, 2, 3]), {"test": cut}, "t")
     drawn = mpl.dates.num2date(ax.lines[0].get_xdata()[0])
     assert (drawn.month, drawn.day) == (1, 9)
+
+
+def test_bands_have_a_line_and_an_area_for_each_name():
+    lines = {"a": ([1, 2], [0, 1], [2, 3]), "b": ([5, 6], [4, 5], [6, 8])}
+    ax = figures.bands(lines, "t", "x", "y")
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[1, 2], [5, 6]]
+    assert ax.lines[0].get_xdata().tolist() == [1, 2]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    areas = [area.get_paths()[0].vertices[:, 1] for area in ax.collections]
+    assert [(area.min(), area.max()) for area in areas] == [(0, 3), (4, 8)]
+    assert figures.bands(lines, "t", "x", "y", [10, 20]).lines[1].get_xdata().tolist() == [10, 20]
+
+
+def test_a_grid_shows_values_arrows_and_marks():
+    values = [[0.0, 1.0, np.nan], [2.0, 3.0, 4.0]]
+    ax = figures.grid(values, "t", arrows="abcdef", marks={5: "G"}, label="steps")
+    shown = ax.images[0].get_array()
+    np.testing.assert_array_equal(shown.filled(-1), [[0, 1, -1], [2, 3, 4]])
+    signs = {tuple(map(int, text.get_position())): text.get_text() for text in ax.texts}
+    assert signs == {(0, 0): "a", (1, 0): "b", (2, 0): "c", (0, 1): "d", (1, 1): "e", (2, 1): "G"}
+    assert ax.figure.axes[1].get_ylabel() == "steps"

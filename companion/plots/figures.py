@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import date2num
 
 INK, MAIN, SECOND, PALE = "#333333", "#1f5f8b", "#c8553d", "#b8c4cc"
+COLORS = (MAIN, SECOND, "#4c8c4a", "#8a5fa8", "#b58900", INK)
 SIZE, DPI = (6.4, 2.8), 90
 
 
@@ -54,6 +55,69 @@ def curves(lines: dict[str, npt.ArrayLike], title: str, x: str, y: str) -> Axes:
         ax.plot(places, heights, color=color, marker="o", markersize=3)
         ax.annotate(f" {name}", (places[-1], heights[-1]), fontsize=8, color=color, va="center")
     ax.margins(x=0.15)
+    return ax
+
+
+def bands(
+    lines: dict[str, tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike]],
+    title: str,
+    x: str,
+    y: str,
+    places: npt.ArrayLike | None = None,
+) -> Axes:
+    """One line with its band for each name; the names stand in a legend, in the lines' order.
+
+    Args:
+        lines: name to middle, low end and high end, [E] each.
+        title: what the figure says.
+        x: the axis below, in words.
+        y: the axis beside, in words and units.
+        places: [E] where the points lie; 1, 2, 3, ... when None.
+    """
+    ax = axes(title, x, y, (SIZE[0], 3.2))
+    for number, (name, (middle, low, high)) in enumerate(lines.items()):
+        heights = np.asarray(middle)
+        at = np.arange(1, len(heights) + 1) if places is None else np.asarray(places)
+        color = COLORS[number % len(COLORS)]
+        ax.plot(at, heights, color=color, linewidth=1.3, label=name)
+        ax.fill_between(at, np.asarray(low), np.asarray(high), color=color, alpha=0.2, linewidth=0)
+    ax.legend(fontsize=8, frameon=False)
+    return ax
+
+
+def grid(
+    values: npt.ArrayLike,
+    title: str,
+    *,
+    arrows: Sequence[str] = (),
+    marks: dict[int, str] | None = None,
+    label: str = "",
+) -> Axes:
+    """A gridworld from above: a colour for each cell's value, and a sign in it.
+
+    Args:
+        values: [rows, columns], NaN for a cell without a value.
+        title: what the figure says.
+        arrows: a sign for each cell, row by row, such as "\u2191" for the greedy action.
+        marks: cell number to a letter that stands in place of the arrow, such as "G".
+        label: what the colours mean, in words and units.
+    """
+    array = np.asarray(values, float)
+    rows, columns = array.shape
+    ax = axes(title, "", "", (0.5 * columns + 1.2, 0.5 * rows + 0.7))
+    image = ax.imshow(np.ma.masked_invalid(array), cmap="Blues", aspect="equal")
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, label=label).ax.tick_params(labelsize=7)
+    ax.set_xticks(np.arange(-0.5, columns), [])
+    ax.set_yticks(np.arange(-0.5, rows), [])
+    ax.grid(color="white", linewidth=1)
+    ax.tick_params(length=0)
+    middle = (np.nanmin(array) + np.nanmax(array)) / 2 if np.isfinite(array).any() else 0.0
+    signs = dict(enumerate(arrows)) | (marks or {})
+    for cell, sign in signs.items():
+        row, column = divmod(cell, columns)
+        dark = np.isfinite(array[row, column]) and array[row, column] > middle
+        color = "white" if dark else INK
+        ax.text(column, row, sign, ha="center", va="center", fontsize=9, color=color)
     return ax
 
 
