@@ -1,0 +1,1 @@
+"""Reinforcement learning without gradients: exploration, tables, replay, targets, loops."""
