@@ -1,11 +1,12 @@
 """The two frameworks offer the same names, and compute the same numbers."""
 
-import importlib.util
+import importlib
 import inspect
 import json
 
 import numpy as np
 import pytest
+from parity import FRAMEWORKS, array, assert_same, load, tensor
 
 from companion.core import checkpoint as core_checkpoint
 from companion.recommenders.next_basket import (
@@ -15,18 +16,10 @@ from companion.recommenders.next_basket import (
     next_basket_loss_reference,
 )
 
-FRAMEWORKS = ["pytorch", "tensorflow"]
-MODULES = ["checkpoint", "encoders", "recommend", "runtime"]
+MODULES = ["checkpoint", "dqn", "encoders", "recommend", "runtime"]
 V, F, D, H, T, K = 11, 3, 5, 4, 6, 3
 CONFIG = NextBasketConfig(embedding_size=D, hidden_size=H, max_baskets=T, max_items=K)
 NAMES = {"forward": "call"}  # what each framework calls when a model is called
-
-
-def load(framework, module=""):
-    library = "torch" if framework == "pytorch" else framework
-    if importlib.util.find_spec(library) is None:  # not imported: the package does that first
-        pytest.skip(f"{library} is not installed")
-    return importlib.import_module(f"companion.{framework}{module}")
 
 
 @pytest.fixture
@@ -37,16 +30,6 @@ def twins():
 @pytest.fixture(params=FRAMEWORKS)
 def twin(request):
     return load(request.param)
-
-
-def tensor(twin, array):
-    if twin.__name__.endswith("pytorch"):
-        return importlib.import_module("torch").tensor(array)
-    return importlib.import_module("tensorflow").constant(array)
-
-
-def array(value):
-    return value.detach().numpy() if hasattr(value, "detach") else np.asarray(value)
 
 
 def input_gradient(twin, function, value):
@@ -91,12 +74,6 @@ def busy_weights(seed=3):
     weights = {name: rng.normal(0, 0.5, s).astype(np.float32) for name, s in shapes.items()}
     weights["embedding/table"][0] = 0
     return weights
-
-
-def assert_same(one, other, atol=1e-5):
-    assert list(one) == list(other)
-    for name in one:
-        np.testing.assert_allclose(one[name], other[name], rtol=0, atol=atol, err_msg=name)
 
 
 # --- the same names ------------------------------------------------------------------------------

@@ -4,15 +4,18 @@
 from companion.pytorch import start as start  # isort: split
 
 from companion.pytorch.checkpoint import load, load_into, save, weights_of
+from companion.pytorch.dqn import DQNLearner, QNetwork, td_loss, td_target
 from companion.pytorch.encoders import GRUEncoder, ItemEmbedding, last_state, masked_mean
 from companion.pytorch.recommend import NextBasketLearner, NextBasketModel, next_basket_loss
 from companion.pytorch.runtime import setup
 
 __all__ = [
+    "DQNLearner",
     "GRUEncoder",
     "ItemEmbedding",
     "NextBasketLearner",
     "NextBasketModel",
+    "QNetwork",
     "last_state",
     "load",
     "load_into",
@@ -20,5 +23,7 @@ __all__ = [
     "next_basket_loss",
     "save",
     "setup",
+    "td_loss",
+    "td_target",
     "weights_of",
 ]

@@ -101,14 +101,15 @@ def epsilon_greedy_batch(
         ValueError: epsilon is outside 0 to 1; a row allows no action or holds NaN (it is named).
     """
     q = _rows(q, mask)
-    epsilon = np.broadcast_to(np.asarray(epsilon, float), len(q))
     _check_epsilon(epsilon)
     draw = rng.random(len(q))  # [N]
     explore = draw < epsilon
-    below = np.where(explore, 0.0, epsilon)
-    width = np.where(explore, epsilon, 1.0 - epsilon)
-    share = (draw - below) / np.where(width > 0, width, 1.0)
-    candidates = np.where(explore[:, None], q > -np.inf, q == q.max(axis=1, keepdims=True))
+    width = 1.0 - np.asarray(epsilon)
+    share = (draw - epsilon) / np.where(width > 0, width, 1.0)
+    candidates = q == q.max(axis=1, keepdims=True)
+    if explore.any():
+        share = np.where(explore, draw / np.where(width < 1, epsilon, 1.0), share)
+        candidates = np.where(explore[:, None], q > -np.inf, candidates)
     return _pick(candidates, share)
 
 
@@ -168,8 +169,8 @@ def _rows(q: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
             raise ValueError(f"mask must have the shape {q.shape} of q; got {np.shape(mask)}")
         q = np.where(mask, q, -np.inf)
     best = q.max(axis=1)
-    wrong = np.flatnonzero(~(best > -np.inf))  # NaN too
-    if len(wrong):
+    if not (best > -np.inf).all():
+        wrong = np.flatnonzero(~(best > -np.inf))  # NaN too
         reason = "a value is NaN" if np.isnan(best[wrong[0]]) else "no action is allowed"
         raise ValueError(f"row {wrong[0]}: {reason}; got {q[wrong[0]]}")
     return q
@@ -184,5 +185,7 @@ def _check_epsilon(epsilon: float | np.ndarray) -> None:
 def _pick(candidates: np.ndarray, share: np.ndarray) -> np.ndarray:
     """One candidate of each row. candidates: [N, A] bool; share: [N], at 0 or more and below 1."""
     count = candidates.sum(axis=1)
+    if count.max() == 1:
+        return candidates.argmax(axis=1)
     skip = np.minimum((share * count).astype(np.int64), count - 1)
     return np.argmax(np.cumsum(candidates, axis=1) > skip[:, None], axis=1)

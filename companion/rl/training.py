@@ -1,0 +1,252 @@
+"""The training loop of DQN: one for both frameworks, and for one environment or many."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from companion.core import checkpoint
+from companion.core.seeding import generator
+from companion.rl.dqn import QLearner, beta_at, epsilon_at, make_replay
+from companion.rl.explore import epsilon_greedy_batch
+from companion.rl.n_step import NStep
+from companion.rl.prioritized import PrioritizedReplay
+from companion.rl.replay import Transitions
+from companion.rl.rollout import Envs, Step, Stepper, as_vector
+
+
+class Episode(NamedTuple):
+    """An episode that has ended while training."""
+
+    step: int  # steps of all environments together when it ended
+    reward: float  # its return, undiscounted
+    length: int
+
+
+class Training:
+    """A run that can go on, stop, be saved and be resumed.
+
+    Each step: act on all N environments at once (epsilon-greedy), store the N transitions, then
+    make the updates that are due, then move the target network if that is due.
+
+    Args:
+        envs: one Gymnasium environment, or a vector of N.
+        learner: networks, loss and optimiser.
+        seed: of the environments, of exploration and of the draws from the replay.
+
+    Raises:
+        ValueError: the spaces, the learner and the capacity do not fit together.
+    """
+
+    def __init__(self, envs: Envs, learner: QLearner, *, seed: int):
+        self.learner, self.config, self.seed = learner, learner.config, seed
+        self.stepper = stepper = Stepper(as_vector(envs))
+        self.replay = make_replay(self.config, stepper.obs_size, stepper.num_actions)
+        self.step = self.updates = self.syncs = 0
+        self.episodes: list[Episode] = []
+        self._asked = 0  # steps that `run` was asked for, in all
+        self._n_step = NStep(self.config.n_step, self.config.gamma, stepper.num_envs)
+        self._explore, self._sample = generator(seed, "explore"), generator(seed, "replay")
+        self._actions = bytearray()  # int32: all of them, to step through again in `resume`
+        self._return = np.zeros(stepper.num_envs)
+        self._length = np.zeros(stepper.num_envs, np.int64)
+        self._discount = np.full(stepper.num_envs, self.config.gamma)
+        self._zeros = np.zeros((stepper.num_envs, stepper.num_actions), np.float32)
+        stepper.reset(int(generator(seed, "environment").integers(2**31)))
+        self._check_sizes()
+
+    def run(self, num_steps: int) -> "Training":
+        """Goes on for `num_steps` more steps, counted over all environments.
+
+        They step together, so a run may go up to N - 1 steps further; the next one makes up for it.
+        Two runs of 500 steps are therefore the same as one of 1,000.
+        """
+        self._asked += num_steps
+        while self.step < self._asked:
+            self._observe(self._act())
+            self._learn()
+            while self.syncs < self.step // self.config.sync_every:
+                self.learner.sync_target(self.config.tau)
+                self.syncs += 1
+        return self
+
+    def returns(self) -> np.ndarray:
+        """The returns of the episodes so far, in the order in which they ended."""
+        return np.array([episode.reward for episode in self.episodes])
+
+    def _check_sizes(self) -> None:
+        at_once = self.stepper.num_envs * self.config.n_step  # at most, when all episodes end
+        if at_once > self.config.capacity:
+            raise ValueError(f"capacity must be {at_once} or more; got {self.config.capacity}")
+        found = self.learner.q_values(self.stepper.obs)
+        if found.shape != (needed := self._zeros.shape):
+            raise ValueError(f"the learner gives values of the shape {found.shape}, not {needed}")
+
+    def _act(self) -> Step:
+        epsilon, stepper = epsilon_at(self.config, self.step), self.stepper
+        values = self.learner.q_values(stepper.obs) if epsilon < 1 else self._zeros  # [N, A]
+        mask = stepper.mask if stepper.masked else None
+        actions = epsilon_greedy_batch(values, epsilon, self._explore, mask)
+        self._actions += actions.astype(np.int32).tobytes()
+        return stepper.step(actions)
+
+    def _observe(self, found: Step) -> None:
+        ended = self._count(found)
+        columns = found.obs, found.action, found.reward, found.next_obs, found.terminated
+        single = Transitions(*columns, self._discount[: len(found.env)], found.next_mask)
+        self.replay.add(self._n_step.push(single, found.env, ended))
+
+    def _count(self, found: Step) -> np.ndarray:
+        """Steps, returns and episodes; gives back which episodes have ended, [M]."""
+        ended = np.logical_or(found.terminated, found.truncated)
+        self.step += len(found.env)
+        self._return[found.env] += found.reward
+        self._length[found.env] += 1
+        for env in found.env[ended]:
+            self.episodes.append(
+                Episode(self.step, float(self._return[env]), int(self._length[env]))
+            )
+            self._return[env] = self._length[env] = 0
+        return ended
+
+    def _learn(self) -> None:
+        config = self.config
+        due = (self.step - config.warmup) // config.train_every - self.updates
+        while due >= config.updates_per_call and len(self.replay):
+            if isinstance(self.replay, PrioritizedReplay):
+                self.replay.beta = beta_at(config, self.step)
+            shape = config.updates_per_call, config.batch_size
+            batch, rows = self.replay.sample(shape, self._sample)
+            self.replay.update(rows, self.learner.update(batch))
+            self.updates += config.updates_per_call
+            due -= config.updates_per_call
+
+    def save(self, path: str | Path) -> None:
+        """Writes the run whole: networks, optimiser, replay, generators, and what was done.
+
+        Environments cannot be stored, so their actions are: a resumed run steps through them again.
+        """
+        learner, replay, n_step = self.learner.state(), self.replay.state(), self._n_step.state()
+        parts = {"run": self._done(), "learner": learner, "replay": replay, "n_step": n_step}
+        arrays = {f"{part}/{k}": v for part, found in parts.items() for k, v in found.items()}
+        settings = {
+            "training": "dqn",
+            "config": asdict(self.config),
+            "environments": self._environments(),
+            "parts": list(parts),
+            "scalars": [name for name, value in arrays.items() if np.ndim(value) == 0],
+            "seed": self.seed,
+            "counts": [self.updates, self.syncs, self._asked],
+            "explore": self._explore.bit_generator.state,
+            "sample": self._sample.bit_generator.state,
+        }
+        checkpoint.save(path, arrays, settings)
+
+    def _done(self) -> dict[str, np.ndarray]:
+        """What was done, and where it led: what the same environments do again."""
+        return {
+            "actions": np.frombuffer(bytes(self._actions), np.int32).reshape(-1, len(self._length)),
+            "episodes": np.array(self.episodes, np.float64).reshape(-1, 3),
+            "return": self._return.copy(),
+            "length": self._length.copy(),
+            "obs": self.stepper.obs,
+            "mask": self.stepper.mask,
+        }
+
+    def _environments(self) -> dict[str, Any]:
+        sizes = {k: getattr(self.stepper, k) for k in ("num_envs", "obs_size", "num_actions")}
+        return {**sizes, "autoreset_mode": str(self.stepper.autoreset_mode.value)}
+
+    @classmethod
+    def resume(cls, path: str | Path, envs: Envs, learner: QLearner) -> "Training":
+        """A saved run, ready to go on as if it had never stopped.
+
+        Args:
+            path: from `save`.
+            envs: new environments of the same kind and number.
+            learner: a new learner with the same settings; its weights are replaced.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is no saved run, the settings differ, or the environments do not
+                repeat what they did: they use randomness that `reset(seed)` does not reach.
+        """
+        arrays, settings = checkpoint.load(path)
+        if settings.get("training") != "dqn":
+            raise ValueError(f"{path} is not a saved run of DQN")
+        _refuse_others(path, settings["config"], checkpoint.plain(asdict(learner.config)))
+        training = cls(envs, learner, seed=settings["seed"])
+        _refuse_others(path, settings["environments"], training._environments())
+        parts: dict[str, dict[str, np.ndarray]] = {name: {} for name in settings["parts"]}
+        for name, value in arrays.items():
+            part, key = name.split("/", 1)
+            # The file holds a single number as an array of one.
+            parts[part][key] = value.reshape(()) if name in settings["scalars"] else value
+        training._step_again(parts["run"], path)
+        learner.restore(parts["learner"])
+        training.replay.restore(parts["replay"])
+        training._n_step.restore(parts["n_step"])
+        training.updates, training.syncs, training._asked = settings["counts"]
+        training._explore.bit_generator.state = settings["explore"]
+        training._sample.bit_generator.state = settings["sample"]
+        return training
+
+    def _step_again(self, run: dict[str, np.ndarray], path: str | Path) -> None:
+        different = f"the environments do not repeat the run in {path}"
+        for actions in run["actions"].astype(np.int64):
+            if not self.stepper.mask[np.arange(len(actions)), actions].all():
+                raise ValueError(f"{different}: an action is not allowed now")
+            self._count(self.stepper.step(actions))
+        self._actions = bytearray(run["actions"].tobytes())
+        for name, value in self._done().items():
+            if not np.array_equal(value, run[name]):
+                raise ValueError(f"{different}: {name} differs")
+
+
+def _refuse_others(path: str | Path, stored: dict[str, Any], own: dict[str, Any]) -> None:
+    for name in own:
+        if own[name] != stored.get(name):
+            raise ValueError(f"{path} was made with {name}={stored.get(name)}, not {own[name]}")
+
+
+def run_and_keep_best(
+    training: Training,
+    score: Callable[[], float],
+    *,
+    num_steps: int,
+    every: int,
+    enough: float = np.inf,
+) -> list[float]:
+    """Trains, scores the policy at times, and leaves the learner in the state of the best score.
+
+    DQN does not get better with each step: it forgets and learns again. Which moment to keep is
+    a choice, so the score must come from other episodes than those reported in the end.
+
+    Args:
+        training: the run.
+        score: the figure to be large, such as a mean return over validation episodes.
+        num_steps: at most.
+        every: steps between two scores.
+        enough: stop at this score.
+
+    Returns:
+        The scores; of equal ones the latest was kept.
+
+    Raises:
+        ValueError: every is below 1.
+    """
+    if every < 1:
+        raise ValueError(f"every must be 1 or more; got {every}")
+    scores: list[float] = []
+    best, kept = -np.inf, training.learner.state()
+    for made in range(0, num_steps, every):
+        training.run(min(every, num_steps - made))
+        scores.append(float(score()))
+        if scores[-1] >= best:
+            best, kept = scores[-1], training.learner.state()
+        if best >= enough:
+            break
+    training.learner.restore(kept)
+    return scores
