@@ -425,10 +425,14 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
 
-def test_transposed_arrays_are_written_in_order(tmp_path):
-    value = np.arange(6.0).reshape(2, 3).T
+@pytest.mark.parametrize(
+    "value", [np.arange(6.0).reshape(2, 3).T, np.array(3.0), np.zeros((0, 2))], ids=str
+)
+def test_arrays_of_every_layout_and_shape_come_back(tmp_path, value):
     core_checkpoint.save(tmp_path / "model", {"a": value}, {})
-    np.testing.assert_array_equal(core_checkpoint.load(tmp_path / "model")[0]["a"], value)
+    found = core_checkpoint.load(tmp_path / "model")[0]["a"]
+    assert found.shape == value.shape
+    np.testing.assert_array_equal(found, value)
 
 
 # --- learning ------------------------------------------------------------------------------------

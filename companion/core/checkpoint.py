@@ -34,7 +34,7 @@ def save(path: str | Path, weights: Mapping[str, np.ndarray], settings: Mapping[
     path = Path(path)
     metadata = {"format": FORMAT, "settings": json.dumps(plain(settings))}
     # A transposed view would be written in the wrong order, hence the copy.
-    arrays = {name: np.ascontiguousarray(value) for name, value in weights.items()}
+    arrays = {name: np.asarray(value, order="C") for name, value in weights.items()}
     content = safetensors.numpy.save(arrays, metadata)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

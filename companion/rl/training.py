@@ -105,23 +105,20 @@ class Training:
         self._return[found.env] += found.reward
         self._length[found.env] += 1
         for env in found.env[ended]:
-            self.episodes.append(
-                Episode(self.step, float(self._return[env]), int(self._length[env]))
-            )
+            total, length = float(self._return[env]), int(self._length[env])
+            self.episodes.append(Episode(self.step, total, length))
             self._return[env] = self._length[env] = 0
         return ended
 
     def _learn(self) -> None:
-        config = self.config
+        config, group = self.config, self.config.updates_per_call
         due = (self.step - config.warmup) // config.train_every - self.updates
-        while due >= config.updates_per_call and len(self.replay):
+        while due >= group and len(self.replay):
             if isinstance(self.replay, PrioritizedReplay):
                 self.replay.beta = beta_at(config, self.step)
-            shape = config.updates_per_call, config.batch_size
-            batch, rows = self.replay.sample(shape, self._sample)
+            batch, rows = self.replay.sample((group, config.batch_size), self._sample)
             self.replay.update(rows, self.learner.update(batch))
-            self.updates += config.updates_per_call
-            due -= config.updates_per_call
+            self.updates, due = self.updates + group, due - group
 
     def save(self, path: str | Path) -> None:
         """Writes the run whole: networks, optimiser, replay, generators, and what was done.
@@ -136,7 +133,6 @@ class Training:
             "config": asdict(self.config),
             "environments": self._environments(),
             "parts": list(parts),
-            "scalars": [name for name, value in arrays.items() if np.ndim(value) == 0],
             "seed": self.seed,
             "counts": [self.updates, self.syncs, self._asked],
             "explore": self._explore.bit_generator.state,
@@ -182,8 +178,7 @@ class Training:
         parts: dict[str, dict[str, np.ndarray]] = {name: {} for name in settings["parts"]}
         for name, value in arrays.items():
             part, key = name.split("/", 1)
-            # The file holds a single number as an array of one.
-            parts[part][key] = value.reshape(()) if name in settings["scalars"] else value
+            parts[part][key] = value
         training._step_again(parts["run"], path)
         learner.restore(parts["learner"])
         training.replay.restore(parts["replay"])
