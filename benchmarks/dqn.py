@@ -27,6 +27,7 @@ STEPS, ROUNDS = 60_000, 3
 PEERS = ("Stable-Baselines3", "plain PyTorch script", "TF-Agents")
 OURS = (
     "PyTorch",
+    "PyTorch, 10 updates a call",
     "PyTorch, compiled",
     "TensorFlow, 10 updates a call",
     "TensorFlow, 10 updates a call, XLA",
@@ -118,7 +119,9 @@ def compare(steps: int, rounds: int) -> None:
         "TensorFlow with XLA: 6 times Stable-Baselines3": times[tensorflow]["CPU"] >= 6,
     }
     if "TF-Agents" in found:
-        both["TensorFlow with XLA, times TF-Agents"] = agents = ratio(found, tensorflow, "TF-Agents")
+        both["TensorFlow with XLA, times TF-Agents"] = agents = ratio(
+            found, tensorflow, "TF-Agents"
+        )
         goals["TensorFlow with XLA: 12 times TF-Agents"] = agents["CPU"] >= 12
     else:
         print("TF-Agents: not measured; set TF_AGENTS_PYTHON to a Python that has it")

@@ -11,8 +11,8 @@
 
 # %% tags=["parameters"]
 SEED = 0
-RUNS = 4  # seeds of each experiment; a report takes 10
-STEPS = 5_600  # of each run; a report takes 12,000
+RUNS = 3  # seeds of each experiment; a report takes 10
+STEPS = 4_000  # of each run; a report takes 12,000
 SOLVE_STEPS = 60_000  # at most, for the last agent
 
 # %% tags=["pytorch"]
@@ -195,8 +195,8 @@ print(error.numpy().tolist(), loss.numpy().item())
 # - *no terminal mask*: a fallen pole is bootstrapped like any other step.
 
 # %%
-BASE = DQNConfig(updates_per_call=2)
-TRIAL = make_envs("CartPole-v1", 20)
+BASE = DQNConfig(updates_per_call=2, epsilon_steps=2_500)
+TRIAL = make_envs("CartPole-v1", 10)
 
 
 def without_mask(online, target, batch, config):
@@ -205,19 +205,18 @@ def without_mask(online, target, batch, config):
 
 
 def curve(config, seed, loss=td_loss):
-    """Mean return of 20 greedy episodes after each seventh of a run, and the value at rest."""
+    """Mean return of 10 greedy episodes after each quarter of a run, and the value at rest."""
     learner = DQNLearner(config, obs_size=4, num_actions=2, seed=seed, loss=loss)
     training, points = Training(make_envs("CartPole-v1", 10), learner, seed=seed), []
-    for _ in range(7):
-        training.run(STEPS // 7)
+    for _ in range(4):
+        training.run(STEPS // 4)
         points.append(evaluate(greedy(learner.q_values), TRIAL, seed=seed).mean())
     return points, learner.q_values(np.zeros((1, 4), np.float32)).max()
 
 
 # %% [markdown]
-# `curve` scores the greedy policy on 20 new episodes seven times in a run. It also asks what value the
-# network gives to a pole that stands still. Since each step pays 1, no state can be worth more than
-# $1 / (1 - 0.99) = 100$.
+# `curve` scores the greedy policy on 10 new episodes four times in a run. It also asks what value the
+# network gives to a pole that stands still.
 
 # %%
 variants = {
@@ -229,35 +228,36 @@ variants = {
 curves, values = {}, {}
 for name, (config, loss) in variants.items():
     points, rest = zip(*(curve(config, SEED + run, loss) for run in range(RUNS)), strict=True)
-    curves[name], values[name] = np.array(points), np.array(rest)  # [N, 7], [N]
+    curves[name], values[name] = np.array(points), np.array(rest)  # [N, 4], [N]
 lines = {name: band(found, seed=SEED) for name, found in curves.items()}
-places = np.arange(1, 8) * (STEPS // 7)
+places = np.arange(1, 5) * (STEPS // 4)
 ax = figures.bands(lines, "Greedy return on CartPole", "steps", "return, 500 at most", places)
 
 # %% [markdown]
 # The lines are means over seeds, the bands 95 % bootstrap intervals; with so few seeds a band is a rough
-# thing. The table has the last three points of each run, and the value at rest.
+# thing. The table has the last two points of each run, and the value at rest.
 
 # %%
-late = {name: found[:, -3:].mean(1) for name, found in curves.items()}  # [N] each
+late = {name: found[:, -2:].mean(1) for name, found in curves.items()}  # [N] each
 table = {name: [str(bootstrap_mean(found, seed=SEED))] for name, found in late.items()}
+worth = {name: (1 - 0.99 ** found.mean()) / 0.01 for name, found in late.items()}
 for name, found in values.items():
-    table[name].append(f"{found.min():.0f} to {found.max():.0f}")
+    table[name] += [f"{found.min():.0f} to {found.max():.0f}", f"{worth[name]:.0f}"]
     record(f"late return, {name}", late[name].mean())
-assert late["no terminal mask"].mean() < 30 < 120 < late["DQN"].mean()
-assert late["no replay"].mean() < 0.75 * late["DQN"].mean()
-assert values["DQN"].max() < 100 < values["no target network"].max()
-assert values["no terminal mask"].min() > values["DQN"].max()
-pd.DataFrame(table, ["return late in the run", "value at rest"]).T
+assert late["no terminal mask"].mean() < 30 < 90 < late["DQN"].mean()
+assert late["no replay"].mean() < 0.6 * late["DQN"].mean()
+assert values["no terminal mask"].min() > worth["no terminal mask"]
+assert values["no target network"].mean() > worth["no target network"]
+pd.DataFrame(table, ["return late in the run", "value believed", "at most worth"]).T
 
 # %% [markdown]
-# Without the terminal mask nothing is learned: a fallen pole looks as good as a standing one. The pole
-# falls after 9 steps or so, and the network still believes in a higher value than DQN's.
+# Without the terminal mask nothing is learned: a fallen pole looks as good as a standing one. Without
+# replay the network sees ten steps of the same moment and forgets the rest; its return stays far below
+# DQN's.
 #
-# Without replay the network sees ten steps of the same moment and forgets the rest; its mean return stays
-# well below DQN's. Without the target network the *return* may look fair, and that is the trap: values
-# climb above the 100 that is possible, because each update moves its own target. Look at the values, not
-# only at the return.
+# Without the target network the return looks fair, and that is the trap. An episode of $T$ steps is worth
+# $(1 - 0.99^T) / 0.01$, the last column, and the network believes in more: each update moves its own
+# target, and the values run away. (DQN's own value is still on its way up.) Look at the values too.
 #
 # ## Time is up is not the end
 #
@@ -290,7 +290,7 @@ def customer(wrap, seed):
     """What the learned policy is really worth, and what the network believes."""
     config = replace(BASE, gamma=0.95, hidden_sizes=(32,), warmup=200, epsilon_end=0.2)
     learner = DQNLearner(config, obs_size=5, num_actions=2, seed=seed)
-    Training(wrap(TableVectorEnv(10, shop, max_episode_steps=8)), learner, seed=seed).run(5_000)
+    Training(wrap(TableVectorEnv(10, shop, max_episode_steps=8)), learner, seed=seed).run(4_000)
     q = learner.q_values(np.eye(5, dtype=np.float32)).astype(float)  # [5, 2]
     policy = exact.greedy_policy(q)
     return exact.state_values(exact.policy_q(mdp, policy, 0.95), policy)[0], q[0].max()
@@ -320,7 +320,7 @@ pd.DataFrame(worth, ["true value of the policy", "value believed"]).T.round(1)
 # %%
 added = replace(BASE, double=True, dueling=True, n_step=3, prioritized=True)
 improved = np.array([curve(added, SEED + run)[0] for run in range(RUNS)])
-gain = bootstrap_mean((improved - curves["DQN"])[:, -3:].mean(1), seed=SEED)
+gain = bootstrap_mean((improved - curves["DQN"])[:, -2:].mean(1), seed=SEED)
 print("all four against plain DQN:", gain, "excludes" if gain.excludes_zero else "includes", "zero")
 
 # %% [markdown]
@@ -335,7 +335,7 @@ print("all four against plain DQN:", gain, "excludes" if gain.excludes_zero else
 # are balanced to the end. The figure to report comes from 100 *other* episodes.
 
 # %%
-config = replace(BASE, double=True, train_every=2, updates_per_call=5, capacity=SOLVE_STEPS)
+config = DQNConfig(double=True, train_every=2, updates_per_call=5, capacity=SOLVE_STEPS)
 learner = DQNLearner(config, obs_size=4, num_actions=2, seed=SEED)
 training = Training(make_envs("CartPole-v1", 10), learner, seed=SEED)
 trial, fresh = make_envs("CartPole-v1", 50), make_envs("CartPole-v1", 100)
