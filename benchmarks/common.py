@@ -33,33 +33,48 @@ def worker(variants: dict[str, Callable[[str], dict[str, Any]]], modules: tuple[
     return True
 
 
-def measure(script: str, names: list[str], argument: str, rounds: int) -> dict[str, Any]:
-    """Medians of the variants, run in turn, each in a process of its own; equal checks asserted."""
+def in_process(command: list[str], **environment: str) -> Any:
+    """What a program prints last, read as JSON; its own words where it fails."""
+    out = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+    if out.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{out.stderr[-2_000:]}")
+    return json.loads(out.stdout.splitlines()[-1])
+
+
+def in_turn(
+    names: list[str], rounds: int, run: Callable[[str, int], dict[str, Any]]
+) -> dict[str, dict[str, float]]:
+    """Medians of the variants, A B C A B C; they must say the same under "check".
+
+    Args:
+        names: of the variants.
+        rounds: how often each runs.
+        run: name and round -> figures, and "check".
+    """
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for number in range(rounds):
         for name in names:
-            out = subprocess.run(
-                [sys.executable, script, "--worker", name, argument],
-                check=True,
-                capture_output=True,
-                text=True,
-                env=dict(os.environ),
-            )
-            runs[name].append(json.loads(out.stdout.splitlines()[-1]))
-            last = runs[name][-1]
-            print(
-                f"round {number + 1}  {name:28s} {last['seconds']:7.2f} s wall "
-                f"{last['cpu_seconds']:7.2f} s CPU {last['peak_gib']:5.2f} GiB",
-                flush=True,
-            )
+            runs[name].append(run(name, number))
+            figures = {k: round(v, 2) for k, v in runs[name][-1].items() if k != "check"}
+            print(f"round {number + 1}  {name:36s} {figures}", flush=True)
     checks = {name: found[0]["check"] for name, found in runs.items()}
     if len({json.dumps(check, sort_keys=True) for check in checks.values()}) != 1:
         raise SystemExit(f"the variants do not agree: {checks}")
-    keys = ("seconds", "cpu_seconds", "peak_gib")
     return {
-        name: {key: statistics.median(run[key] for run in found) for key in keys}
+        name: {
+            key: statistics.median(run[key] for run in found) for key in found[0] if key != "check"
+        }
         for name, found in runs.items()
     }
+
+
+def measure(script: str, names: list[str], argument: str, rounds: int) -> dict[str, Any]:
+    """`in_turn` for a script whose variants run in a `worker`, each in a process of its own."""
+
+    def run(name: str, _: int) -> dict[str, Any]:
+        return in_process([sys.executable, script, "--worker", name, argument])
+
+    return in_turn(names, rounds, run)
 
 
 def conclude(name: str, figures: dict[str, Any], goals: dict[str, bool]) -> None:

@@ -12,8 +12,6 @@ a Python of its own, named by TF_AGENTS_PYTHON. `--gains` changes one thing of o
 import argparse
 import json
 import os
-import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _dqn_variants import GAINS, VARIANTS
-from common import conclude
+from common import conclude, in_process, in_turn
 
 STEPS, ROUNDS = 60_000, 3
 PEERS = ("Stable-Baselines3", "plain PyTorch script", "TF-Agents")
@@ -45,43 +43,17 @@ def run_one(name: str, steps: int, seed: int) -> dict[str, Any]:
     return {**figures, "check": check}
 
 
-def in_turn(names: list[str], steps: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Medians of the variants, A B C A B C, each in a process of its own; equal work asserted."""
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for number in range(rounds):
-        for name in names:
-            found = in_process(name, steps, seed=number)
-            runs[name].append(found)
-            print(
-                f"round {number + 1}  {name:36s} {found['seconds']:7.2f} s wall "
-                f"{found['cpu_seconds']:7.2f} s CPU  {found.get('compiler, s', 0):6.2f} s before",
-                flush=True,
-            )
-    checks = {name: found[0]["check"] for name, found in runs.items()}
-    if len({json.dumps(check, sort_keys=True) for check in checks.values()}) != 1:
-        raise SystemExit(f"the variants do not do the same work: {checks}")
-    print(f"all made {steps} steps and {next(iter(checks.values()))}")
-    return {name: medians(found, steps) for name, found in runs.items()}
-
-
-def in_process(name: str, steps: int, seed: int) -> dict[str, Any]:
+def in_own_process(name: str, steps: int, seed: int) -> dict[str, Any]:
     python = os.environ["TF_AGENTS_PYTHON"] if name == "TF-Agents" else sys.executable
     quiet = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    out = subprocess.run(
-        [python, __file__, "--worker", name, str(steps), str(seed)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **quiet},
-    )
-    if out.returncode:
-        raise SystemExit(f"{name} failed:\n{out.stderr[-2_000:]}")
-    return json.loads(out.stdout.splitlines()[-1])
+    return in_process([python, __file__, "--worker", name, str(steps), str(seed)], **quiet)
 
 
-def medians(runs: list[dict[str, Any]], steps: int) -> dict[str, float]:
-    keys = [key for key in runs[0] if key != "check"]
-    found = {key: statistics.median(run[key] for run in runs) for key in keys}
-    return {**found, "steps per CPU second": round(steps / found["cpu_seconds"])}
+def side_by_side(names: list[str], steps: int, rounds: int) -> dict[str, dict[str, float]]:
+    found = in_turn(names, rounds, lambda name, seed: in_own_process(name, steps, seed))
+    for figures in found.values():
+        figures["steps per CPU second"] = round(steps / figures["cpu_seconds"])
+    return found
 
 
 def ratio(found: dict[str, dict[str, float]], name: str, to: str) -> dict[str, float]:
@@ -105,7 +77,7 @@ def table(found: dict[str, dict[str, float]], to: str) -> None:
 
 def compare(steps: int, rounds: int) -> None:
     names = [n for n in (*PEERS, *OURS) if n != "TF-Agents" or "TF_AGENTS_PYTHON" in os.environ]
-    found = in_turn(names, steps, rounds)
+    found = side_by_side(names, steps, rounds)
     table(found, "Stable-Baselines3")
     times = {name: ratio(found, name, "Stable-Baselines3") for name in OURS}
     script = {name: ratio(found, name, "plain PyTorch script") for name in OURS}
@@ -129,7 +101,7 @@ def compare(steps: int, rounds: int) -> None:
 
 
 def gains(steps: int, rounds: int) -> None:
-    found = in_turn(list(GAINS), steps, rounds)
+    found = side_by_side(list(GAINS), steps, rounds)
     table(found, "PyTorch")
     conclude("dqn gains", {"steps": steps, "rounds": rounds, **found}, {})
 

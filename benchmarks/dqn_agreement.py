@@ -9,8 +9,6 @@ mean of the scores. Then Stable-Baselines3 trains on two of the package's own wo
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from _dqn_curves import AGENTS, PEER, WORLDS, train
 from _dqn_peers import TASK, settings
-from common import conclude
+from common import conclude, in_process
 
 SEEDS, STEPS, POINTS = 8, 50_000, 10
 MARGIN = 50.0  # of a return of 500 at best: what we would call as good
@@ -43,20 +41,12 @@ def learnable(steps: int, **changes: Any) -> dict[str, Any]:
     return settings(steps, **{**given, **changes})
 
 
-def in_process(task: str, name: str, given: dict[str, Any], plan: dict[str, int]) -> np.ndarray:
+def trained(task: str, name: str, given: dict[str, Any], plan: dict[str, int]) -> np.ndarray:
     """`train` for each seed, in a process of its own: a framework keeps its threads for good."""
     request = json.dumps([task, name, given, plan])
     quiet = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     start = time.perf_counter()
-    out = subprocess.run(
-        [sys.executable, __file__, "--worker", request],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **quiet},
-    )
-    if out.returncode:
-        raise SystemExit(f"{name} failed:\n{out.stderr[-2_000:]}")
-    found = np.array(json.loads(out.stdout.splitlines()[-1]))  # [seeds, P, 2]
+    found = np.array(in_process([sys.executable, __file__, "--worker", request], **quiet))
     shown = np.array2string(found[..., 0].mean(0), precision=0, suppress_small=True)
     print(f"{task:24s} {name:36s} {time.perf_counter() - start:6.0f} s  {shown}", flush=True)
     return found
@@ -88,7 +78,7 @@ def cartpole(seeds: int, steps: int, points: int) -> tuple[dict[str, Any], dict[
     scores: dict[str, np.ndarray] = {}  # by agent, [seeds, P]
     figures: dict[str, Any] = {}
     for name in AGENTS:
-        scores[name] = in_process(TASK, name, learnable(steps), plan)[..., 0]
+        scores[name] = trained(TASK, name, learnable(steps), plan)[..., 0]
         figures[name] = against(scores[name], scores[PEER])
         show(figures[name])
     many, few = (scores[f"TensorFlow, {n}, 10 updates a call"].mean(1) for n in (100, 10))
@@ -138,7 +128,7 @@ def worlds(seeds: int, steps: int) -> tuple[dict[str, Any], dict[str, bool]]:
     )
     for task, best in WORLDS.items():
         for name in (PEER, "PyTorch, 10 environments"):
-            found = in_process(task, name, given, plan)[..., 1]  # [seeds, P]
+            found = trained(task, name, given, plan)[..., 1]  # [seeds, P]
             figures[f"{task}, {name}"] = {
                 "shortest": found.min(1).tolist(),
                 "last": found[:, -1].tolist(),

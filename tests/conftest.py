@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import settings
+from parity import FRAMEWORKS, load
 
 settings.register_profile("course", deadline=None)  # machines are noisy
 settings.load_profile("course")
@@ -20,6 +21,18 @@ def shared():
     if not (SHARED / "cases").is_dir():
         pytest.skip("the folder with cases from public bug reports is not here")
     return SHARED
+
+
+@pytest.fixture
+def twins():
+    """The package of each framework."""
+    return [load(framework) for framework in FRAMEWORKS]
+
+
+@pytest.fixture(params=FRAMEWORKS)
+def twin(request):
+    """One framework's package after the other."""
+    return load(request.param)
 
 
 def make_events(rows, columns=("user_id", "item_id", "timestamp"), event="view"):

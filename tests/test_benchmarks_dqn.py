@@ -179,12 +179,12 @@ def test_every_variant_makes_the_same_updates():
     pytest.importorskip("stable_baselines3")
     pytest.importorskip("tensorflow")
     from _dqn_variants import GAINS, VARIANTS
-    from dqn import in_process, run_one
+    from dqn import in_own_process, run_one
 
     left_out = ("compiled", "XLA", "TF-Agents", "20 updates")  # slow to build; 30 is no multiple
     names = [n for n in {**VARIANTS, **GAINS} if not any(word in n for word in left_out)]
     for name in names:  # TensorFlow takes its number of threads only before it has computed
-        run = in_process if name.startswith("TensorFlow") else run_one
+        run = in_own_process if name.startswith("TensorFlow") else run_one
         assert run(name, STEPS, 0)["check"] == {"updates": 30, "weights": 10_934}, name
     assert len(names) == 11
 

@@ -22,16 +22,6 @@ CONFIG = NextBasketConfig(embedding_size=D, hidden_size=H, max_baskets=T, max_it
 NAMES = {"forward": "call"}  # what each framework calls when a model is called
 
 
-@pytest.fixture
-def twins():
-    return [load(framework) for framework in FRAMEWORKS]
-
-
-@pytest.fixture(params=FRAMEWORKS)
-def twin(request):
-    return load(request.param)
-
-
 def input_gradient(twin, function, value):
     """The gradient of the sum of squares of function(value) by value."""
     if twin.__name__.endswith("pytorch"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from parity import FRAMEWORKS, array, assert_same, load, tensor
+from parity import array, assert_same, load, tensor
 
 from companion.core import checkpoint
 from companion.rl.dqn import DQNConfig, initial_weights, q_values, weight_shapes
@@ -18,16 +18,6 @@ KINDS = [
     {"dueling": True},
     {"double": True, "huber": True, "dueling": True},
 ]
-
-
-@pytest.fixture
-def twins():
-    return [load(framework) for framework in FRAMEWORKS]
-
-
-@pytest.fixture(params=FRAMEWORKS)
-def twin(request):
-    return load(request.param)
 
 
 def learner(twin, seed=0, **more):

@@ -62,9 +62,9 @@ def epsilon_greedy_probabilities(q_row: np.ndarray, epsilon: float) -> np.ndarra
     Raises:
         ValueError: epsilon is outside 0 to 1, or no action is allowed.
     """
-    q = _rows(q_row, None)
+    q, highest = _rows(q_row, None)
     _check_epsilon(epsilon)
-    allowed, best = q > -np.inf, q == q.max()
+    allowed, best = q > -np.inf, q == highest
     return (epsilon * allowed / allowed.sum() + (1 - epsilon) * best / best.sum())[0]
 
 
@@ -100,17 +100,20 @@ def epsilon_greedy_batch(
     Raises:
         ValueError: epsilon is outside 0 to 1; a row allows no action or holds NaN (it is named).
     """
-    q = _rows(q, mask)
+    q, best = _rows(q, mask)
     _check_epsilon(epsilon)
     draw = rng.random(len(q))  # [N]
     explore = draw < epsilon
-    width = 1.0 - np.asarray(epsilon)
-    share = (draw - epsilon) / np.where(width > 0, width, 1.0)
-    candidates = q == q.max(axis=1, keepdims=True)
+    candidates = q == best[:, None]
     if explore.any():
-        share = np.where(explore, draw / np.where(width < 1, epsilon, 1.0), share)
-        candidates = np.where(explore[:, None], q > -np.inf, candidates)
-    return _pick(candidates, share)
+        candidates |= explore[:, None] & (q > -np.inf)
+    count = np.count_nonzero(candidates, axis=1)
+    if count.max() == 1:
+        return candidates.argmax(axis=1)
+    # The draw, stretched from its own part of [0, 1) to all of it, chooses among the candidates.
+    width = np.where(explore, epsilon, 1.0 - np.asarray(epsilon))
+    share = (draw - np.where(explore, 0.0, epsilon)) / width
+    return _pick(candidates, count, share)
 
 
 def softmax_probabilities(q_row: np.ndarray, temperature: float) -> np.ndarray:
@@ -121,8 +124,8 @@ def softmax_probabilities(q_row: np.ndarray, temperature: float) -> np.ndarray:
     """
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0; got {temperature}")
-    q = _rows(q_row, None)[0]
-    weights: np.ndarray = np.exp((q - q.max()) / temperature)  # the largest is 1: no overflow
+    (q,), best = _rows(q_row, None)
+    weights: np.ndarray = np.exp((q - best) / temperature)  # the largest is 1: no overflow
     return weights / weights.sum()
 
 
@@ -154,38 +157,44 @@ def ucb(
         raise ValueError(f"t must be 1 or more; got {t}")
     if c < 0 or (counts < 0).any():
         raise ValueError(f"c and the counts must be 0 or more; got c = {c}, counts = {counts}")
-    q = _rows(q_row, None)
+    q, _ = _rows(q_row, None)
     bound = q + c * np.sqrt(np.log(t) / np.maximum(counts, 1))  # [1, A]
     bound = np.where((counts == 0) & (q > -np.inf), np.inf, bound)
     candidates = bound == bound.max()
-    return int(_pick(candidates, rng.random(1))[0])
+    return int(_pick(candidates, candidates.sum(axis=1), rng.random(1))[0])
 
 
-def _rows(q: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """The values as [N, A] with -inf where an action is not allowed; rows are checked."""
+def _rows(q: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The values as [N, A], -inf where an action is not allowed; and the best of each row, [N]."""
     q = np.atleast_2d(q)
     if mask is not None:
         if np.shape(mask) != q.shape:
             raise ValueError(f"mask must have the shape {q.shape} of q; got {np.shape(mask)}")
         q = np.where(mask, q, -np.inf)
     best = q.max(axis=1)
-    if not (best > -np.inf).all():
-        wrong = np.flatnonzero(~(best > -np.inf))  # NaN too
-        reason = "a value is NaN" if np.isnan(best[wrong[0]]) else "no action is allowed"
-        raise ValueError(f"row {wrong[0]}: {reason}; got {q[wrong[0]]}")
-    return q
+    fine = best > -np.inf  # false for NaN too
+    if not fine.all():
+        wrong = fine.argmin()
+        reason = "a value is NaN" if np.isnan(best[wrong]) else "no action is allowed"
+        raise ValueError(f"row {wrong}: {reason}; got {q[wrong]}")
+    return q, best
 
 
 def _check_epsilon(epsilon: float | np.ndarray) -> None:
+    if isinstance(epsilon, float) and 0 <= epsilon <= 1:
+        return  # the usual case, at each step
     outside = ~((np.asarray(epsilon) >= 0) & (np.asarray(epsilon) <= 1))
     if outside.any():
         raise ValueError(f"epsilon must be from 0 to 1; got {np.asarray(epsilon)[outside][0]}")
 
 
-def _pick(candidates: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """One candidate of each row. candidates: [N, A] bool; share: [N], at 0 or more and below 1."""
-    count = candidates.sum(axis=1)
-    if count.max() == 1:
-        return candidates.argmax(axis=1)
+def _pick(candidates: np.ndarray, count: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """One candidate of each row.
+
+    Args:
+        candidates: [N, A] bool.
+        count: [N] how many they are.
+        share: [N] from 0 to below 1: which of them.
+    """
     skip = np.minimum((share * count).astype(np.int64), count - 1)
     return np.argmax(np.cumsum(candidates, axis=1) > skip[:, None], axis=1)

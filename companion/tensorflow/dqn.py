@@ -1,7 +1,10 @@
 """Deep Q-networks in TensorFlow. Twin: companion/pytorch/dqn.py."""
 
+import math
+import operator
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +22,7 @@ from companion.rl.dqn import (
     weight_shapes,
 )
 from companion.rl.replay import Batch
+from companion.tensorflow._flat import adam_step, flatten, views
 
 
 class QNetwork(keras.Model):
@@ -30,7 +34,6 @@ class QNetwork(keras.Model):
 
     def __init__(self, config: DQNConfig, obs_size: int, num_actions: int):
         super().__init__()
-        sizes = (obs_size, *config.hidden_sizes)
         self.hidden = [keras.layers.Dense(n, activation="relu") for n in config.hidden_sizes]
         self.dueling = config.dueling
         if self.dueling:
@@ -38,10 +41,7 @@ class QNetwork(keras.Model):
             self.advantage = keras.layers.Dense(num_actions)
         else:
             self.q = keras.layers.Dense(num_actions)
-        heads = [self.value, self.advantage] if self.dueling else [self.q]
-        inputs = [*sizes, sizes[-1]]  # both heads read the last hidden layer
-        for layer, size in zip([*self.hidden, *heads], inputs, strict=False):
-            layer.build((None, size))
+        self(tf.zeros((1, obs_size)))  # makes the weights
 
     def call(self, obs: Tensor) -> Tensor:
         """The values of all actions."""
@@ -90,7 +90,7 @@ def td_loss(
     return tf.reduce_mean(each), error
 
 
-Loss = Callable[[QNetwork, QNetwork, Batch[Tensor], DQNConfig], tuple[Tensor, Tensor]]
+Loss = Callable[..., tuple[Tensor, Tensor]]
 
 
 class DQNLearner:
@@ -120,16 +120,15 @@ class DQNLearner:
         self._shapes = weight_shapes(config, obs_size, num_actions)
         self._variables = [v.value for v in self.online.trainable_variables]
         self._target_variables = [v.value for v in self.target.trainable_variables]
-        self._adam = keras.optimizers.Adam(
-            config.learning_rate,
-            epsilon=config.adam_epsilon,
-            global_clipnorm=config.max_gradient_norm,
-        )
-        self._adam.build(self.online.trainable_variables)
+        weights = sum(math.prod(shape) for shape in self._shapes.values())
+        self._moments = tf.Variable(tf.zeros(weights)), tf.Variable(tf.zeros(weights))  # of Adam
+        self._adam_steps = tf.Variable(0.0)
         self._on_cpu = not tf.config.get_visible_devices("GPU")
         self._compiled_steps = tf.function(
             self._steps, autograph=False, jit_compile=config.compiled
         )
+        self._graphs: dict[Any, Any] = {}  # tf.function takes 0.3 ms to find them at each call
+        self._compiled_sync = tf.function(self._sync, autograph=False)
         self._compiled_network = tf.function(self.online, autograph=False)
         self.set_weights(initial_weights(self._shapes, seed))
 
@@ -141,19 +140,23 @@ class DQNLearner:
 
     def update(self, batch: Batch[np.ndarray]) -> np.ndarray:
         """K updates from [K, B, ...] transitions; the TD errors before each, [K, B]."""
-        errors, weights = self._compiled_steps(batch.each(tf.convert_to_tensor))
+        shapes = tuple(None if column is None else column.shape for column in batch)
+        tensors = batch.each(tf.convert_to_tensor)
+        if shapes not in self._graphs:
+            self._graphs[shapes] = self._compiled_steps.get_concrete_function(tensors)
+        errors, weights = self._graphs[shapes](tensors)
         self._acting = unflatten(weights.numpy(), self._shapes)
         return errors.numpy()
 
     def sync_target(self, tau: float = 1.0) -> None:
         """target <- tau online + (1 - tau) target."""
-        for target, online in zip(self._target_variables, self._variables, strict=True):
-            target.assign(online if tau == 1 else target + tau * (online - target))
+        self._compiled_sync(tau)
 
     def gradients(self, batch: Batch[np.ndarray]) -> dict[str, np.ndarray]:
         """The loss's gradient by each weight from [B, ...] transitions, before any clipping."""
-        gradients, _ = self._backward(batch.each(tf.convert_to_tensor))
-        return {k: np.array(g) for k, g in zip(self._shapes, gradients, strict=True)}
+        weights = flatten(self._variables)
+        gradient, _ = self._backward(batch.each(tf.convert_to_tensor), weights)
+        return unflatten(gradient.numpy(), self._shapes)
 
     def get_weights(self) -> dict[str, np.ndarray]:
         """Copies of the online network's weights by name, kernels [in, out]."""
@@ -176,7 +179,7 @@ class DQNLearner:
             for part, variables in self._parts().items()
             for name, value in self._by_name(variables).items()
         }
-        return {**found, "adam_steps": np.array(self._adam.iterations.numpy(), np.float32)}
+        return {**found, "adam_steps": self._adam_steps.numpy()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Takes over what `state` gave, in either framework.
@@ -188,7 +191,7 @@ class DQNLearner:
             start = len(part) + 1
             own = {k[start:]: v for k, v in state.items() if k.startswith(f"{part}/")}
             self._assign(variables, own)
-        self._adam.iterations.assign(int(state["adam_steps"]))
+        self._adam_steps.assign(state["adam_steps"])
         self._acting = self.get_weights()
 
     def save(self, path: str | Path) -> None:
@@ -211,38 +214,51 @@ class DQNLearner:
 
     def _steps(self, batch: Batch[Tensor]) -> tuple[Tensor, Tensor]:
         """K updates in one graph: a call costs more than a small update does."""
-        updates = batch.action.shape[0]
+        weights = flatten(self._variables)
+        moments = self._moments[0].value(), self._moments[1].value()
+        errors = []
+        for k in range(batch.action.shape[0]):
+            gradient, error = self._backward(batch.each(operator.itemgetter(k)), weights)
+            errors.append(error)
+            steps = self._adam_steps.assign_add(1.0)
+            weights, moments = adam_step(weights, moments, gradient, steps, self.config)
+        for variable, value in zip(self._variables, views(weights, self._variables), strict=True):
+            variable.assign(value)
+        for variable, value in zip(self._moments, moments, strict=True):
+            variable.assign(value)
+        return tf.stack(errors), weights
 
-        def one(k: Tensor, errors: tf.TensorArray) -> tuple[Tensor, tf.TensorArray]:
-            gradients, error = self._backward(batch.each(lambda column: column[k]))
-            self._adam.apply(gradients, self.online.trainable_variables)
-            return k + 1, errors.write(k, error)
+    def _sync(self, tau: float) -> None:
+        for target, online in zip(self._target_variables, self._variables, strict=True):
+            target.assign(online if tau == 1 else target + tau * (online - target))
 
-        start = tf.constant(0), tf.TensorArray(tf.float32, updates)
-        _, errors = tf.while_loop(lambda k, _: k < updates, one, start, parallel_iterations=1)
-        return errors.stack(), tf.concat([tf.reshape(v, [-1]) for v in self._variables], 0)
+    def _backward(self, batch: Batch[Tensor], weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss's gradient by all weights, [W], and the TD errors, [B]."""
 
-    def _backward(self, batch: Batch[Tensor]) -> tuple[list[Tensor], Tensor]:
+        def online(obs: Tensor) -> Tensor:
+            values, _ = self.online.stateless_call(views(weights, self._variables), [], obs)
+            return values
+
         with tf.GradientTape() as tape:
-            loss, error = self._loss(self.online, self.target, batch, self.config)
-        return tape.gradient(loss, self._variables), error
+            tape.watch(weights)
+            loss, error = self._loss(online, self.target, batch, self.config)
+        return tape.gradient(loss, weights), error
 
     def _parts(self) -> dict[str, list[tf.Variable]]:
-        names = [v.path.split("/")[-1] for v in self._adam.variables]
-        moments = [v.value for v in self._adam.variables]
-        first = [v for n, v in zip(names, moments, strict=True) if n.endswith("momentum")]
-        second = [v for n, v in zip(names, moments, strict=True) if n.endswith("velocity")]
+        """All that a run goes on from: variables by layer, or one for all layers."""
+        first, second = self._moments
         return {
             "online": self._variables,
             "target": self._target_variables,
-            "first": first,
-            "second": second,
+            "first": [first],
+            "second": [second],
         }
 
     def _by_name(self, variables: list[tf.Variable]) -> dict[str, np.ndarray]:
-        return {k: v.numpy() for k, v in zip(self._shapes, variables, strict=True)}
+        return unflatten(flatten(variables).numpy(), self._shapes)
 
     def _assign(self, variables: list[tf.Variable], weights: dict[str, np.ndarray]) -> None:
         check_weights(weights, self._shapes)
-        for name, variable in zip(self._shapes, variables, strict=True):
-            variable.assign(weights[name])
+        flat = np.concatenate([weights[name].ravel() for name in self._shapes])
+        for variable, value in zip(variables, views(flat, variables), strict=True):
+            variable.assign(value)

@@ -5,15 +5,7 @@ from typing import Any
 import numpy as np
 
 from companion.course.answers import Mistake, NotYet, exercise
-
-
-def _near(found: Any, expected: float) -> bool:
-    """Whether one number is another to rounding."""
-    try:
-        number = np.asarray(found, float)
-    except (TypeError, ValueError):
-        return False
-    return number.shape == () and bool(np.isclose(number, expected))
+from companion.course.exercises import same
 
 
 @exercise("08.1")
@@ -21,20 +13,20 @@ def target(attempt: Any) -> None:
     """The target of SARSA, at the end of an episode too."""
     row = np.array([3.0, 2.0, -4.0])
     found = attempt(1.0, row, 1, 0.9, False)
-    if _near(found, 1 + 0.9 * 3):
+    if same(found, 1 + 0.9 * 3):
         raise Mistake("That is Q-Learning's target: the best next action, not the one taken.")
-    if _near(found, 1 + 0.9 - 2):
+    if same(found, 1 + 0.9 - 2):
         raise Mistake("gamma is a factor of Q(S', A'), not something to take it away from.")
-    if _near(found, 1 + 2):
+    if same(found, 1 + 2):
         raise Mistake("The discount gamma is missing.")
-    if not _near(found, 2.8):
+    if not same(found, 2.8):
         raise NotYet(f"For reward 1, row {row}, next action 1 and gamma 0.9 it gave {found}.")
     ended = attempt(1.0, row, 1, 0.9, True)
-    if _near(ended, 2.8):
+    if same(ended, 2.8):
         raise Mistake("The episode has ended: nothing follows, whatever the table holds there.")
-    if _near(ended, 0):
+    if same(ended, 0):
         raise Mistake("The last reward still counts; only what would follow it is 0.")
-    if not _near(ended, 1):
+    if not same(ended, 1):
         raise NotYet(f"For a step that ends the episode with reward 1 it gave {ended}.")
 
 
@@ -43,21 +35,21 @@ def expected_target(attempt: Any) -> None:
     """The target of Expected SARSA under an epsilon-greedy policy, with ties."""
     row = np.array([2.0, 0.0, 0.0, -2.0])
     found = attempt(1.0, row, 0.4, 0.5, False)
-    if _near(found, 1 + 0.5 * 2):
+    if same(found, 1 + 0.5 * 2):
         raise Mistake("That is the best next action alone: the policy explores in 4 of 10 steps.")
-    if _near(found, 1 + 0.5 * (0.6 * 2 + 0.4 * -2 / 3)):
+    if same(found, 1 + 0.5 * (0.6 * 2 + 0.4 * -2 / 3)):
         raise Mistake("Exploring may also pick the best action: each of all four gets epsilon / 4.")
-    if _near(found, 1 + 0.5 * (0.4 * 2)):
+    if same(found, 1 + 0.5 * (0.4 * 2)):
         raise Mistake("epsilon is upside down: it is the probability of exploring.")
-    if not _near(found, 1.6):
+    if not same(found, 1.6):
         raise NotYet(f"For row {row}, epsilon 0.4, gamma 0.5 and reward 1 it gave {found}.")
     tied = np.array([2.0, 2.0, 0.0, 0.0])
     found = attempt(1.0, tied, 0.4, 0.5, False)
-    if _near(found, 1 + 0.5 * (0.4 * 1 + 0.6 * 4)):
+    if same(found, 1 + 0.5 * (0.4 * 1 + 0.6 * 4)):
         raise Mistake("Two actions are best, and each got all of 1 - epsilon: they share it.")
-    if not _near(found, 1.8):
+    if not same(found, 1.8):
         raise NotYet(f"For the tied row {tied} it gave {found}.")
-    if not _near(attempt(1.0, tied, 0.4, 0.5, True), 1):
+    if not same(attempt(1.0, tied, 0.4, 0.5, True), 1):
         raise Mistake("The episode has ended: the target is the reward alone.")
 
 

@@ -5,15 +5,7 @@ from typing import Any
 import numpy as np
 
 from companion.course.answers import Mistake, NotYet, exercise
-
-
-def _same(found: Any, expected: Any) -> bool:
-    """Whether two arrays are equal to rounding, whatever their kind."""
-    try:
-        found, expected = np.asarray(found, float), np.asarray(expected, float)
-    except (TypeError, ValueError):
-        return False
-    return found.shape == expected.shape and bool(np.allclose(found, expected))
+from companion.course.exercises import same
 
 
 @exercise("09.1")
@@ -23,18 +15,18 @@ def double_target(attempt: Any) -> None:
     online = np.array([[0.0, 9.0, 1.0], [5.0, 0.0, 0.0], [3.0, 0.0, 1.0]])
     target = np.array([[4.0, 2.0, 1.0], [7.0, 8.0, 9.0], [1.0, 6.0, 0.0]])
     found = attempt(reward, terminated, 0.5, online, target)
-    if _same(found, [3, 1, 5]):
+    if same(found, [3, 1, 5]):
         raise Mistake("The target network has chosen too; in Double DQN the online one chooses.")
-    if _same(found, [5.5, 1, 3.5]):
+    if same(found, [5.5, 1, 3.5]):
         raise Mistake("The online network has valued its own choice; the target one must value it.")
-    if _same(found, [2, 4.5, 2.5]):
+    if same(found, [2, 4.5, 2.5]):
         raise Mistake("The second transition has terminated: nothing comes after it.")
-    if _same(found, [1, 0, 0.5]):
+    if same(found, [1, 0, 0.5]):
         raise Mistake("The reward is missing: that is the discounted future alone.")
-    if not _same(found, [2, 1, 2.5]):
+    if not same(found, [2, 1, 2.5]):
         raise NotYet(f"It gave {found}; by hand the three targets are 2, 1 and 2.5.")
     endless = np.full((1, 2), np.inf)
-    if not _same(attempt(np.ones(1), np.array([True]), 0.5, endless, endless), [1]):
+    if not same(attempt(np.ones(1), np.array([True]), 0.5, endless, endless), [1]):
         raise Mistake("0 times infinity is not a number: choose the reward, do not multiply.")
 
 
@@ -42,19 +34,19 @@ def double_target(attempt: Any) -> None:
 def n_step_target(attempt: Any) -> None:
     """The n-step target."""
     found = attempt([1.0, 1.0, 2.0], 10.0, False, 0.5)
-    if _same(found, 2 + 0.5 * 10):
+    if same(found, 2 + 0.5 * 10):
         raise Mistake("The value lies three steps ahead: it is discounted three times.")
-    if _same(found, 4 + 1.25):
+    if same(found, 4 + 1.25):
         raise Mistake("The rewards are discounted too: the second once, the third twice.")
-    if _same(found, 2 + 0.25 * 10):
+    if same(found, 2 + 0.25 * 10):
         raise Mistake("gamma^n stands before the value, not gamma^(n - 1).")
-    if not _same(found, 3.25):
+    if not same(found, 3.25):
         raise NotYet(f"For rewards 1, 1, 2, a value of 10 and gamma 0.5 it gave {found}.")
-    if _same(attempt([1.0, 1.0], 10.0, True, 0.9), 1.9 + 8.1):
+    if same(attempt([1.0, 1.0], 10.0, True, 0.9), 1.9 + 8.1):
         raise Mistake("The episode has ended after these rewards: no value is added.")
-    if not _same(attempt([1.0, 1.0], 10.0, True, 0.9), 1.9):
+    if not same(attempt([1.0, 1.0], 10.0, True, 0.9), 1.9):
         raise NotYet("For rewards 1, 1, then the end, and gamma 0.9 the target is 1.9.")
-    if not _same(attempt([1.0], 10.0, False, 0.9), 10):
+    if not same(attempt([1.0], 10.0, False, 0.9), 10):
         raise NotYet("For one reward of 1, a value of 10 and gamma 0.9 the target is 10.")
 
 
@@ -65,18 +57,18 @@ def probabilities_and_weights(attempt: Any) -> None:
     if not isinstance(found, tuple | list) or len(found) != 2:
         raise NotYet("Return two arrays: probabilities and weights.")
     probabilities, weights = found
-    if _same(probabilities, [4, 1]):
+    if same(probabilities, [4, 1]):
         raise Mistake("Probabilities sum to 1: divide by the sum.")
-    if not _same(probabilities, [0.8, 0.2]):
+    if not same(probabilities, [0.8, 0.2]):
         raise NotYet(f"For priorities 4 and 1 and alpha 1 the probabilities were {probabilities}.")
-    if _same(weights, np.array([1.6, 0.4]) ** -0.4):
+    if same(weights, np.array([1.6, 0.4]) ** -0.4):
         raise Mistake("The largest weight is not 1: divide by the maximum.")
-    if _same(weights, [1, 0.25**0.4]):
+    if same(weights, [1, 0.25**0.4]):
         raise Mistake("The exponent is -beta: what is drawn often counts less.")
-    if not _same(weights, [0.25**0.4, 1]):
+    if not same(weights, [0.25**0.4, 1]):
         raise NotYet(f"For priorities 4 and 1, alpha 1 and beta 0.4 the weights were {weights}.")
     halved = attempt(np.array([4.0, 1.0]), 0.5, 1.0)
-    if _same(halved[0], [0.8, 0.2]):
+    if same(halved[0], [0.8, 0.2]):
         raise Mistake("alpha is missing: the priorities are raised to it before the sum.")
-    if not (_same(halved[0], [2 / 3, 1 / 3]) and _same(halved[1], [0.5, 1])):
+    if not (same(halved[0], [2 / 3, 1 / 3]) and same(halved[1], [0.5, 1])):
         raise NotYet(f"For priorities 4 and 1, alpha 0.5 and beta 1 it gave {halved}.")

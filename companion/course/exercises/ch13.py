@@ -6,13 +6,7 @@ from typing import Any
 import numpy as np
 
 from companion.course.answers import Mistake, NotYet, exercise
-
-
-def _near(found: Any, expected: float) -> bool:
-    try:
-        return math.isclose(float(found), expected, abs_tol=1e-9)
-    except (TypeError, ValueError):
-        return False
+from companion.course.exercises import same
 
 
 @exercise("13.1")
@@ -20,17 +14,17 @@ def household_recall(attempt: Any) -> None:
     """Recall of one household."""
     shown, bought = ["a", "b", "c", "d"], ["b", "x", "b", "d"]
     found = attempt(shown, bought)
-    if _near(found, 0.5):
+    if same(found, 0.5):
         raise Mistake(
             "That divides by the number shown: it is precision. Recall divides by bought."
         )
-    if _near(found, 0.75):
+    if same(found, 0.75):
         raise Mistake("A product that was bought twice counts once: look at different products.")
-    if _near(found, 1.0):
+    if same(found, 1.0):
         raise Mistake("That asks whether anything was hit: it is the hit rate, not recall.")
-    if not _near(found, 2 / 3):
+    if not same(found, 2 / 3):
         raise NotYet(f"For shown {shown} and bought {bought} it gave {found}.")
-    if not _near(attempt(["a"], ["z"]), 0.0):
+    if not same(attempt(["a"], ["z"]), 0.0):
         raise NotYet("Nothing was hit for shown ['a'] and bought ['z']: recall is 0.")
 
 
@@ -43,19 +37,19 @@ def paired(attempt: Any) -> None:
         raise NotYet("Return two numbers: the mean difference and its standard error.")
     mean, error = found
     gap = ours - theirs
-    if _near(mean, -gap.mean()):
+    if same(mean, -gap.mean()):
         raise Mistake("The sign is turned: ours minus theirs.")
-    if _near(mean, ours.mean() / theirs.mean() - 1):
+    if same(mean, ours.mean() / theirs.mean() - 1):
         raise Mistake("That is the relative lift; the difference is asked.")
-    if not _near(mean, gap.mean()):
+    if not same(mean, gap.mean()):
         raise NotYet(f"The mean difference of {ours} and {theirs} is not {mean}.")
-    if _near(error, math.sqrt(ours.var(ddof=1) / 4 + theirs.var(ddof=1) / 4)):
+    if same(error, math.sqrt(ours.var(ddof=1) / 4 + theirs.var(ddof=1) / 4)):
         raise Mistake("That takes the two groups for different households; here they are the same.")
-    if _near(error, gap.std(ddof=1)):
+    if same(error, gap.std(ddof=1)):
         raise Mistake(
             "That is the spread of one difference; the mean's error is smaller by sqrt(N)."
         )
-    if _near(error, gap.std() / 2):
+    if same(error, gap.std() / 2):
         raise Mistake("Nearly: divide the squares by N - 1 (ddof=1), since the mean was estimated.")
-    if not _near(error, gap.std(ddof=1) / 2):
+    if not same(error, gap.std(ddof=1) / 2):
         raise NotYet(f"The standard error of the differences {gap.round(2)} is not {error}.")
