@@ -142,8 +142,8 @@ MUTANTS = [
         "the first of equals, in batches",
         "",
         "rl/explore.py",
-        "return _pick(candidates, share)",
-        "return _pick(candidates, np.where(explore, share, 0.0))",
+        "return _pick(candidates, count, share)",
+        "return _pick(candidates, count, np.where(explore, share, 0.0))",
         f"{SHARES}[0.1-batch]",
     ),
     # --- what is stored
