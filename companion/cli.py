@@ -80,11 +80,14 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"companion {companion.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_report(commands)
-    data = commands.add_parser("data", help="get, list, import and look at shopping logs")
+    data = commands.add_parser("data", help="get, list, import, simulate and look at shopping logs")
     if arguments[:1] == ["data"]:  # its libraries are loaded for this command alone
         from companion.data.commands import add_parsers
+        from companion.envs.commands import add_parsers as add_simulate
 
-        add_parsers(data.add_subparsers(required=True, metavar="ACTION"))
+        actions = data.add_subparsers(required=True, metavar="ACTION")
+        add_parsers(actions)
+        add_simulate(actions)
     doctor = commands.add_parser("doctor", help="say what is installed and what it runs on")
     doctor.set_defaults(func=_doctor)
     return parser

@@ -41,6 +41,12 @@ def _register() -> None:
             entry_point="companion.envs.testbed:TestbedEnv",
             max_episode_steps=_TESTBED_STEPS,
         )
+    if "companion/Shop-v0" not in gymnasium.registry:  # it sets its own limit, the horizon
+        gymnasium.register(
+            "companion/Shop-v0",
+            entry_point="companion.envs.shop:ShopEnv",
+            vector_entry_point="companion.envs.shop:ShopVectorEnv",
+        )
 
 
 def seeded(
