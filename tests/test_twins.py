@@ -16,7 +16,15 @@ from companion.recommenders.next_basket import (
     next_basket_loss_reference,
 )
 
-MODULES = ["checkpoint", "dqn", "encoders", "recommend", "runtime"]
+MODULES = [
+    "checkpoint",
+    "dqn",
+    "encoders",
+    "policy_gradient",
+    "recommend",
+    "runtime",
+    "slate_policy",
+]
 V, F, D, H, T, K = 11, 3, 5, 4, 6, 3
 CONFIG = NextBasketConfig(embedding_size=D, hidden_size=H, max_baskets=T, max_items=K)
 NAMES = {"forward": "call"}  # what each framework calls when a model is called

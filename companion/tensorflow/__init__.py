@@ -6,8 +6,16 @@ from companion.tensorflow import start as start  # isort: split
 from companion.tensorflow.checkpoint import load, load_into, save, weights_of
 from companion.tensorflow.dqn import DQNLearner, QNetwork, td_loss, td_target
 from companion.tensorflow.encoders import GRUEncoder, ItemEmbedding, last_state, masked_mean
+from companion.tensorflow.policy_gradient import (
+    PolicyGradientLearner,
+    PolicyNetwork,
+    policy_gradient_loss,
+    policy_loss,
+    value_loss,
+)
 from companion.tensorflow.recommend import NextBasketLearner, NextBasketModel, next_basket_loss
 from companion.tensorflow.runtime import setup
+from companion.tensorflow.slate_policy import entropy, masked_logits, slate_log_probability
 
 __all__ = [
     "DQNLearner",
@@ -15,15 +23,23 @@ __all__ = [
     "ItemEmbedding",
     "NextBasketLearner",
     "NextBasketModel",
+    "PolicyGradientLearner",
+    "PolicyNetwork",
     "QNetwork",
+    "entropy",
     "last_state",
     "load",
     "load_into",
+    "masked_logits",
     "masked_mean",
     "next_basket_loss",
+    "policy_gradient_loss",
+    "policy_loss",
     "save",
     "setup",
+    "slate_log_probability",
     "td_loss",
     "td_target",
+    "value_loss",
     "weights_of",
 ]
