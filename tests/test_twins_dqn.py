@@ -249,6 +249,18 @@ def test_the_optimiser_starts_from_the_clipped_gradient(twin, limit):
         np.testing.assert_allclose(moved[large], 0.01 * np.sign(g[large]), rtol=1e-3)
 
 
+@pytest.mark.parametrize("epsilon", [1e-8, 0.1])
+def test_several_steps_of_adam_lead_both_twins_to_the_same_weights(twins, epsilon):
+    """A large epsilon tells where it is added: PyTorch's place, after the correction."""
+    both = [learner(twin, adam_epsilon=epsilon, max_gradient_norm=5.0) for twin in twins]
+    for each in both:
+        busy(each)
+        each.update(make_batch(lead=(5, B), weighted=True))
+    one, other = (each.state() for each in both)
+    assert_same(one, other)
+    assert one["adam_steps"] == other["adam_steps"] == 5
+
+
 def test_k_updates_in_one_call_are_k_updates(twin):
     batch = make_batch(lead=(4, B), weighted=True)
     together, alone = learner(twin), learner(twin)
