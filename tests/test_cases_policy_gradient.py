@@ -3,10 +3,10 @@
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 from parity import load
 from test_rl_policy_gradient import LinearActorCritic, column, first
+from worlds import InPlace, ThreeSteps
 
 from companion.rl.on_policy import collect, to_batch
 from companion.rl.policy_gradient import PolicyBatch, actor_critic, ppo, reinforce
@@ -57,25 +57,6 @@ def test_rl_05_where_nothing_is_allowed_nothing_becomes_nan(twin):
     assert all(np.isfinite(g).all() for g in each.gradients(batch).values())
 
 
-class InPlace(gym.Env):
-    """One array for all observations: 1, 2, 3."""
-
-    action_space = spaces.Discrete(2)
-    observation_space = spaces.Box(0, 10, (1,), np.float32)
-
-    def __init__(self):
-        self.array = np.zeros(1, np.float32)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.array[:] = 1
-        return self.array, {}
-
-    def step(self, action):
-        self.array += 1
-        return self.array, float(self.array[0]), bool(self.array[0] == 4), False, {}
-
-
 class OneReward(SyncVectorEnv):
     """One array for all rewards and one for all ends."""
 
@@ -99,20 +80,6 @@ def test_rl_15_an_array_that_is_reused_is_stored_each_time():
         assert found.terminated[:, 0].tolist() == [False, False, True] * 2
 
 
-class ThreeSteps(gym.Env):
-    action_space = spaces.Discrete(2)
-    observation_space = spaces.Box(0, 3, (1,))
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.count = 0
-        return np.float32([0]), {}
-
-    def step(self, action):
-        self.count += 1
-        return np.float32([self.count]), 1.0, self.count == 3, False, {}
-
-
 def test_rl_25_steps_that_only_reset_are_not_learnt_from():
     """Nor does anything pass from one episode to the next across them."""
     case = CASES["RL-25"]
@@ -131,7 +98,7 @@ def test_rl_27_one_seed_makes_two_runs_equal():
         PolicyTraining(as_vector(ThreeSteps()), LinearActorCritic(ppo(), 1, 2), seed=seed).run(128)
         for seed in (7, 7, 8)
     ]
-    one, same, other = (run._done()["actions"].ravel().tolist() for run in runs)
+    one, same, other = (run._log.done()["actions"].ravel().tolist() for run in runs)
     assert one == same
     assert one != other
 

@@ -2,16 +2,15 @@
 
 import json
 
-import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 from parity import FRAMEWORKS, array, load, tensor
 from test_rl_n_step import one_env, target
 from test_rl_prioritized import replay_of
 from test_rl_replay import filled, numbered, stored
 from test_rl_training import LinearLearner, Walk
+from worlds import InPlace, ThreeSteps
 
 from companion.core.seeding import generator
 from companion.rl.dqn import DQNConfig, epsilon_at
@@ -121,25 +120,6 @@ def test_rl_14_a_short_run_has_a_schedule():
         assert epsilon_at(config, 0) == case["start"]
 
 
-class InPlace(gym.Env):
-    """One array for all observations: 1, 2, 3, ..."""
-
-    action_space = spaces.Discrete(2)
-    observation_space = spaces.Box(0, 1e6, (1,), np.float32)
-
-    def __init__(self):
-        self.array = np.zeros(1, np.float32)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.array[:] = 1
-        return self.array, {}
-
-    def step(self, action):
-        self.array += 1
-        return self.array, 0.0, bool(self.array[0] == 4), False, {}
-
-
 def test_rl_15_an_array_that_is_reused_is_stored_each_time():
     training = Training(InPlace(), LinearLearner(1, 2), seed=0).run(6)
     batch = training.replay.take(np.arange(6))
@@ -200,20 +180,6 @@ def test_rl_24_actions_not_taken_are_left_alone(twin):
     each = learner_with(twin, case["q"])
     assert found == loss_of(twin, each, batch)[0] == case["squared_error"]
     np.testing.assert_allclose(each.gradients(batch)["q/bias"], [0, -6, 0])
-
-
-class ThreeSteps(gym.Env):
-    action_space = spaces.Discrete(2)
-    observation_space = spaces.Box(0, 3, (1,))
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.count = 0
-        return np.float32([0]), {}
-
-    def step(self, action):
-        self.count += 1
-        return np.float32([self.count]), 1.0, self.count == 3, False, {}
 
 
 def test_rl_25_steps_that_only_reset_are_not_stored():

@@ -1,8 +1,10 @@
 """The simulated log: the schema, what it keeps of the shop, and the way through the pipeline."""
 
+import contextlib
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -296,6 +298,22 @@ def test_the_command_writes_a_log_that_can_be_read_again(tmp_path, capsys):
         == 0
     )
     assert validate(sources.load(csv).events).height > 50
+
+
+def test_writing_that_fails_leaves_the_log_that_was_there(tmp_path, monkeypatch):
+    out = tmp_path / "log.parquet"
+    out.write_text("kept")
+
+    def fail(table, path):
+        Path(path).write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", fail)
+    line = ["data", "simulate", "--out", str(out), "--shoppers", "3", "--source", "sample"]
+    with contextlib.suppress(OSError):
+        assert cli.main(line) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["log.parquet"]
+    assert out.read_text() == "kept"
 
 
 def test_an_ending_that_is_not_known(tmp_path, capsys):

@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from parity import FRAMEWORKS, load
+from worlds import Identity
 
 from companion.envs.chains import maximisation_bias, random_walk
 from companion.envs.exact import optimal_q
@@ -280,26 +281,6 @@ def start(kind, env, seed=0, **settings):
 def learnt(training):
     """[S, A] the values of all states."""
     return training.learner.q_values(np.eye(training.stepper.obs_size, dtype=np.float32))
-
-
-class Identity(gym.Env):
-    """Shows one of four numbers, one-hot; the action of that number pays 1. 20 steps."""
-
-    observation_space = gym.spaces.Box(0, 1, (4,), np.float32)
-    action_space = gym.spaces.Discrete(4)
-
-    def _show(self):
-        self.number = int(self.np_random.integers(4))
-        return np.eye(4, dtype=np.float32)[self.number]
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.time = 0
-        return self._show(), {}
-
-    def step(self, action):
-        reward, self.time = float(action == self.number), self.time + 1
-        return self._show(), reward, False, self.time == 20, {}
 
 
 EXTRAS = {"double": True, "dueling": True, "prioritized": True, "n_step": 3}

@@ -11,7 +11,7 @@ import pytest
 from mutants import MUTANTS
 
 PROJECT = Path(__file__).resolve().parents[1]
-TESTS = ["test_learning.py", "parity.py", "conftest.py"]
+TESTS = ["test_learning.py", "parity.py", "conftest.py", "worlds.py"]
 # Loaded by pytest before the tests: says which package they test.
 SAYS_WHERE = "import companion\nprint('companion is', companion.__file__, flush=True)\n"
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from scipy.special import expit, logit
-from small_shop import small_world
+from tiny_shop import small_world
 
 from companion.core.seeding import generator
 from companion.envs.policies import Choice, RandomPolicy, play

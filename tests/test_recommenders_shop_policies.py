@@ -1,7 +1,7 @@
 import gymnasium as gym
 import numpy as np
 import pytest
-from small_shop import small_world
+from tiny_shop import small_world
 
 from companion.core.seeding import generator
 from companion.envs.policies import (

@@ -7,7 +7,8 @@ from conftest import OTHER_TIMES, make_events, other_moments
 from scipy import sparse
 
 from companion.core.frames import compact
-from companion.recommenders import evaluation, item_vectors, simple, task
+from companion.data import item_vectors
+from companion.recommenders import evaluation, simple, task
 from companion.recommenders.next_basket import NextBasketConfig
 
 COLUMNS = ("user_id", "item_id", "timestamp", "session_id")

@@ -759,7 +759,7 @@ def start(config=None, envs=None, seed=0):
 def everything(training):
     words = (training.step, training.episodes, training.history, training._asked)
     states = training._draw.bit_generator.state, training._order.bit_generator.state
-    done = training._done() | training.learner.state()
+    done = training._log.done() | training.learner.state()
     return {**done, "words": str((words, states))}
 
 
@@ -800,7 +800,7 @@ def test_without_a_baseline_a_run_waits_for_whole_returns(baseline):
 
 def test_resets_are_no_steps():
     training = start(envs=walks(3, AutoresetMode.NEXT_STEP, limit=4)).run(100)
-    made = training._done()["actions"].size
+    made = training._log.done()["actions"].size
     assert training.step < made
     assert made - training.step == pytest.approx(len(training.episodes), abs=3)
     assert max(episode.length for episode in training.episodes) == 4
@@ -871,7 +871,7 @@ def test_a_run_with_slates_goes_on_too(tmp_path):
     run.save(tmp_path / "run")
     again = PolicyTraining.resume(tmp_path / "run", Shelf(), LinearActorCritic(config, 1, 5))
     assert_equal(again, run)
-    assert again._done()["actions"].shape == (32, 1, 2)
+    assert again._log.done()["actions"].shape == (32, 1, 2)
 
 
 def test_a_run_resumes_with_its_own_kind_alone(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from small_shop import small_world
+from tiny_shop import small_world
 
 from companion.core.seeding import generator
 from companion.envs.policies import play

@@ -114,7 +114,7 @@ def all_of(training):
         **{f"learner/{k}": v for k, v in training.learner.state().items()},
         **{f"replay/{k}": v for k, v in training.replay.state().items()},
         **{f"n_step/{k}": v for k, v in training._n_step.state().items()},
-        **{f"done/{k}": v for k, v in training._done().items()},
+        **{f"done/{k}": v for k, v in training._log.done().items()},
         "words": str(
             (
                 training.step,
@@ -235,10 +235,10 @@ def test_exploration_falls_from_all_to_the_end_value():
     shares = []
     for _ in range(3):
         training.run(3_000)
-        actions = training._done()["actions"][-3_000:, 0]
+        actions = training._log.done()["actions"][-3_000:, 0]
         shares.append((actions == 0).mean())
     assert shares == pytest.approx([1 - 0.65 * 2 / 3, 0.8, 0.8], abs=0.03)
-    assert training._done()["actions"][:200].mean() > 0.8  # nearly all at random: 1 on average
+    assert training._log.done()["actions"][:200].mean() > 0.8  # nearly all at random: 1 on average
 
 
 def test_beta_rises_and_errors_reach_the_priorities():
@@ -388,7 +388,7 @@ def test_the_same_seed_gives_the_same_run(kind):
     assert_equal(one, two)
     assert one.episodes != other.episodes
     assert (one.learner.online != other.learner.online).any()
-    assert one._done()["actions"][:9].tolist() != other._done()["actions"][:9].tolist()
+    assert one._log.done()["actions"][:9].tolist() != other._log.done()["actions"][:9].tolist()
 
 
 @kinds

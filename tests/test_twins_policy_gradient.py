@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from parity import FRAMEWORKS, array, assert_same, load, tensor
 from test_rl_policy_gradient import LOGITS, Shelf, enumerated, exact_gradient, layers
+from worlds import Identity
 
 from companion.core import checkpoint
 from companion.rl.on_policy import slate_envs
@@ -217,6 +217,19 @@ def test_one_step_of_sgd_gives_the_same_weights(modules):
     assert_same(*stepped)
     for name, value in weights.items():
         assert (stepped[0][name] != value).any(), name
+
+
+@pytest.mark.parametrize("epsilon", [1e-8, 0.1])
+def test_several_steps_of_adam_lead_both_twins_to_the_same_weights(modules, epsilon):
+    """A large epsilon tells where it is added: PyTorch's place, after the correction."""
+    config = ppo(**SMALL, adam_epsilon=epsilon, max_gradient_norm=0.5)
+    both = [learner(module, config) for module in modules]
+    for each in both:
+        busy(each)
+        each.update(make_batch(config, lead=(5, B), masked=True))
+    one, other = (each.state() for each in both)
+    assert_same(one, other)
+    assert one["adam_steps"] == other["adam_steps"] == 5
 
 
 # --- what goes wrong elsewhere -------------------------------------------------------------------
@@ -474,36 +487,6 @@ def test_what_does_not_fit_is_named(module, tmp_path):
 
 
 # --- what is learnt ------------------------------------------------------------------------------
-
-
-class Identity(gym.Env):
-    """Shows one of four numbers, one-hot; the action of that number pays 1. 20 steps.
-
-    The action after it, in the row of actions, is forbidden if `masked`.
-    """
-
-    observation_space = gym.spaces.Box(0, 1, (4,), np.float32)
-    action_space = gym.spaces.Discrete(4)
-
-    def __init__(self, masked=False):
-        self.masked = masked
-
-    def _show(self):
-        self.number = int(self.np_random.integers(4))
-        allowed = np.arange(4) != (self.number + 1) % 4
-        info = {"action_mask": allowed} if self.masked else {}
-        return np.eye(4, dtype=np.float32)[self.number], info
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.time = 0
-        return self._show()
-
-    def step(self, action):
-        assert not self.masked or action != (self.number + 1) % 4
-        reward, self.time = float(action == self.number), self.time + 1
-        obs, info = self._show()
-        return obs, reward, False, self.time == 20, info
 
 
 def identities(count, mode=AutoresetMode.SAME_STEP, masked=False):

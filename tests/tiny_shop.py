@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from companion.envs.shop_world import ShopWorld
+from companion.envs.shop_world import ShopWorld, check
 from companion.envs.shopper import ShopperConfig
 
 # Everything off but the choice itself; patience never ends.
@@ -57,4 +57,22 @@ def tiny_world(items=12, topics=3, users=4, seed=0):
         weight=np.full(users, 1 / users),
         gap=rng.uniform(1, 9, users),
         price_level=rng.uniform(0.7, 1.4, users),
+    )
+
+
+def small_world(items=12, topics=3, households=5, seed=0):
+    """A tiny world with two items of each kind, whose last household has bought nothing."""
+    world = tiny_world(items, topics, households, seed)
+    rng = np.random.default_rng(seed)
+    popularity = rng.permutation(np.arange(1.0, items + 1))
+    bought = rng.poisson(0.7, (households, items)).astype(np.float32)
+    bought[-1] = 0
+    return check(
+        world._replace(
+            kinds=tuple(f"kind {number}" for number in range((items + 1) // 2)),
+            kind=np.arange(items) // 2,
+            popularity=popularity / popularity.sum(),
+            taste=rng.dirichlet(np.ones(topics), households),
+            bought=bought,
+        )
     )

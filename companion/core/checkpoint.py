@@ -83,6 +83,28 @@ def check_weights(weights: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[
         raise ValueError("these weights do not fit the model: " + "; ".join(wrong))
 
 
+def joined(parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays of several parts under one roof, each by the name "part/name"."""
+    return {f"{part}/{name}": value for part, own in parts.items() for name, value in own.items()}
+
+
+def part_of(arrays: Mapping[str, np.ndarray], part: str) -> dict[str, np.ndarray]:
+    """The arrays of one part of what `joined` gave, by their own names."""
+    start = f"{part}/"
+    return {name[len(start) :]: value for name, value in arrays.items() if name.startswith(start)}
+
+
+def unflatten(flat: np.ndarray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """One array of all weights -> views of it by name. [W], in the order of `shapes`."""
+    found: dict[str, np.ndarray] = {}
+    start = 0
+    for name, shape in shapes.items():
+        size = int(np.prod(shape))
+        found[name] = flat[start : start + size].reshape(shape)
+        start += size
+    return found
+
+
 def plain(value: Any) -> Any:
     """The same value with NumPy numbers and arrays turned into Python's own, at any depth."""
     if isinstance(value, Mapping):

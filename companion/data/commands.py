@@ -1,7 +1,6 @@
 """The commands `companion data fetch`, `sources`, `import` and `show`."""
 
 import argparse
-import os
 import sys
 import textwrap
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from companion.data import fetch, sources
 from companion.data.ingest import ColumnMapping, to_events
 from companion.data.read import read_table
 from companion.data.schema import COLUMNS, EVENTS
+from companion.data.write import check_ending, write
 
 Command = Callable[[argparse.Namespace], int]
 UNITS = ("auto", "s", "ms", "us", "ns")
@@ -156,9 +156,7 @@ def summary(events: pl.DataFrame, rejected: pl.DataFrame) -> list[str]:
 
 
 def _import(args: argparse.Namespace) -> int:
-    out, file = Path(args.out), Path(args.file)
-    if out.suffix not in (".parquet", ".csv"):
-        raise ValueError(f"{out}: the ending must be .parquet or .csv")
+    out, file = check_ending(Path(args.out)), Path(args.file)
     if out.exists() and file.exists() and out.samefile(file):
         raise ValueError(f"{out}: the events cannot go into the file that is read")
     table = read_table(
@@ -181,7 +179,7 @@ def _import(args: argparse.Namespace) -> int:
     print("\n".join([*summary(done.events, rejected), *done.notes, *_left_out(table.rows, args)]))
     if done.events.height == 0:
         raise ValueError(f"{file}: no row of it is an event; the reasons are in {aside}")
-    _write(done.events, out)
+    write(done.events, out)
     print(f"written: {out}{f' and {aside}' if rejected.height else ''}")
     return 0
 
@@ -208,19 +206,6 @@ def _left_out(rows: pl.DataFrame, args: argparse.Namespace) -> list[str]:
 
 def _write_or_remove(rejected: pl.DataFrame, path: Path) -> None:
     if rejected.height:
-        _write(rejected, path)
+        write(rejected, path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _write(table: pl.DataFrame, path: Path) -> None:
-    """A whole file or none: it is written beside its place and then moved."""
-    passing = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if path.suffix == ".parquet":
-            table.write_parquet(passing)
-        else:
-            table.write_csv(passing, datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
-        passing.replace(path)
-    finally:
-        passing.unlink(missing_ok=True)

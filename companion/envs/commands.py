@@ -9,7 +9,6 @@ POLICIES = {
     "popularity": "in proportion to popularity, without replacement (Plackett-Luce)",
     "bestsellers": "the most popular, with probability 0.1 at each place another one",
 }
-ENDINGS = (".parquet", ".csv")
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -32,20 +31,16 @@ def add_parsers(subparsers: Any) -> None:
 def _simulate(args: argparse.Namespace) -> int:
     # Loaded for this command alone: building the shop takes a second.
     from companion.data.commands import summary
+    from companion.data.write import check_ending, write
     from companion.envs.shop import ShopVectorEnv, load_world
     from companion.envs.shop_log import simulate
 
-    out = Path(args.out)
-    if out.suffix not in ENDINGS:
-        raise ValueError(f"{out}: the ending must be {' or '.join(ENDINGS)}")
+    out = check_ending(Path(args.out))
     shop = ShopVectorEnv(1, load_world(args.source), slate_size=args.places)
     policy = behaviour(args.policy, shop)
     log = simulate(shop, policy, shoppers=args.shoppers, seed=args.seed)
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".parquet":
-        log.events.write_parquet(out)
-    else:
-        log.events.write_csv(out, datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
+    write(log.events, out)
     print(f"{log.name}: {log.about}")
     print("\n".join(summary(log.events, log.rejected)))
     print(f"written: {out}")

@@ -4,41 +4,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy import sparse
 from sklearn.cluster import KMeans
-from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
 COARSE, FINE, FINEST = ("department",), ("category", "topic", "genre"), ("type", "subcategory")
-
-
-def item_vectors(basket: np.ndarray, item: np.ndarray, num_items: int, size: int) -> np.ndarray:
-    """What is bought together: positive pointwise mutual information, reduced. [I, E]
-
-    Levy and Goldberg (2014), NeurIPS. Zero for an item that was never beside another.
-
-    Args:
-        basket: [L] of each line.
-        item: [L] of each line.
-        num_items: I.
-        size: E.
-    """
-    ones = np.ones(len(item))
-    shape = (int(basket.max()) + 1, num_items)
-    baskets = sparse.csr_array((ones, (basket, item)), shape=shape)
-    baskets.data[:] = 1.0
-    together = (baskets.T @ baskets).toarray()
-    np.fill_diagonal(together, 0.0)
-    alone = together.sum(axis=1)
-    expected = np.outer(alone, alone) / max(together.sum(), 1.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mutual = np.nan_to_num(np.log(together / expected), nan=0.0, neginf=0.0)
-    vectors = np.zeros((num_items, size), np.float32)
-    rank = min(size, num_items - 1)
-    if (mutual > 0).any():
-        reducer = TruncatedSVD(rank, random_state=0)
-        vectors[:, :rank] = normalize(reducer.fit_transform(np.maximum(mutual, 0.0)))
-    return vectors
 
 
 def unit(vectors: np.ndarray, topic: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ SPELLED = {
     "choc": "chocolate", "veg": "vegetables", "vegs": "vegetables", "chix": "chicken",
     "chkn": "chicken", "bkfst": "breakfast", "brkfst": "breakfast", "pnt": "peanut",
     "btr": "butter", "sce": "sauce", "dnr": "dinner", "crm": "cream", "sndwch": "sandwich",
-    "sw": "sweet", "bns": "beans", "potato": "potato", "pkg": "packet", "flvr": "flavour",
+    "sw": "sweet", "bns": "beans", "pkg": "packet", "flvr": "flavour",
     "mwv": "microwave", "fz": "frozen", "ckd": "cooked", "grnd": "ground", "chs": "cheese",
 }  # fmt: skip
 OTHERWISE = {

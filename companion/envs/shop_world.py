@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 
 from companion.data import sources
+from companion.data.item_vectors import copurchase_vectors
 from companion.data.prepare import purchases
-from companion.envs.shop_catalogue import item_vectors, named, topics_of, unit, words_of
+from companion.envs.shop_catalogue import named, topics_of, unit, words_of
 from companion.envs.shop_tables import ShopWorld, check, with_newcomers
 
 __all__ = ["ShopWorld", "check", "load_world", "with_newcomers", "world_from_events"]
@@ -95,7 +97,7 @@ def world_from_events(
     users = train["user_id"].unique().sort()
     lines = _lines(train, users, chosen)
     bought = _table(lines.user, lines.item, (len(users), num_items))
-    vectors = item_vectors(lines.basket, lines.item, num_items, size)
+    vectors = copurchase_vectors(_baskets(lines, num_items), size)
     words = words_of(chosen, items)
     topics, topic = topics_of(words, bought.sum(axis=0), num_topics, vectors)
     return check(
@@ -151,6 +153,14 @@ def _lines(train: pl.DataFrame, users: pl.Series, chosen: pl.Series) -> _Lines:
     )["n"]
     price = train["price"] if "price" in train.columns else pl.Series([None] * train.height)
     return _Lines(user, item, basket.to_numpy(), price.cast(pl.Float64).to_numpy())
+
+
+def _baskets(lines: _Lines, num_items: int) -> sparse.csr_array:
+    """1 where a basket holds an item, [baskets, I]."""
+    shape = int(lines.basket.max()) + 1, num_items
+    table = sparse.csr_array((np.ones(len(lines.item)), (lines.basket, lines.item)), shape=shape)
+    table.data[:] = 1.0  # an item on two lines of a basket is in it once
+    return table
 
 
 def _table(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -98,7 +98,7 @@ class ShopperConfig:
     def __post_init__(self) -> None:
         """Refuses what cannot be, by name and value."""
         for name, value in vars(self).items():
-            endless = name == "patience" or (name == "returning")
+            endless = name in ("patience", "returning")
             if math.isnan(value) or (math.isinf(value) and not endless):
                 raise ValueError(f"{name} must be a number; got {value}")
         for name in POSITIVE:

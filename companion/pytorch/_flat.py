@@ -1,8 +1,13 @@
 """All weights of a small network in one array: one call where there was one for each layer."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
+
+from companion.core.checkpoint import check_weights, unflatten
 
 BETA1, BETA2 = 0.9, 0.999  # of Adam: Kingma and Ba (2015)
 
@@ -29,6 +34,30 @@ def views(flat: Tensor, model: nn.Module) -> dict[str, Tensor]:
     pieces = flat.split([p.numel() for p in parameters.values()])
     shaped = (piece.view_as(p) for piece, p in zip(pieces, parameters.values(), strict=True))
     return dict(zip(parameters, shaped, strict=True))
+
+
+def named_views(flat: np.ndarray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """[W] -> views by name, kernels [in, out]; PyTorch keeps them as [out, in]."""
+    native = {name: shape[::-1] for name, shape in shapes.items()}
+    return {name: value.T for name, value in unflatten(flat, native).items()}
+
+
+def named(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """[W] -> copies by name, kernels [in, out]."""
+    return {name: value.copy() for name, value in named_views(flat.cpu().numpy(), shapes).items()}
+
+
+@torch.no_grad()
+def assign(
+    flat: Tensor, weights: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Takes over what `named` gave.
+
+    Raises:
+        ValueError: a name or a shape does not fit; it is named.
+    """
+    check_weights(weights, shapes)
+    flat.copy_(torch.tensor(np.concatenate([weights[name].T.ravel() for name in shapes])))
 
 
 class FlatAdam:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from companion.core.checkpoint import check_weights, load, save
+from companion.core.checkpoint import joined, load, part_of, save
 from companion.pytorch._compiled import compiled_updates
-from companion.pytorch._flat import FlatAdam, flatten
+from companion.pytorch._flat import FlatAdam, assign, flatten, named, named_views
 from companion.pytorch.runtime import chosen_device
 from companion.rl.dqn import (
     DQNConfig,
@@ -20,7 +20,6 @@ from companion.rl.dqn import (
     initial_weights,
     q_values,
     read_settings,
-    unflatten,
     weight_shapes,
 )
 from companion.rl.replay import Batch
@@ -135,7 +134,8 @@ class DQNLearner:
             both = self._weights, self._target_weights
             self._updates = compiled_updates(shapes, both, self._adam, loss, config)
         on_cpu = self.device.type == "cpu"
-        self._acting = self._views(self._weights.numpy()) if on_cpu else None  # the same memory
+        acting = named_views(self._weights.numpy(), self._shapes) if on_cpu else None
+        self._acting = acting  # the same memory
         self.set_weights(initial_weights(self._shapes, seed))
 
     @torch.no_grad()
@@ -161,11 +161,11 @@ class DQNLearner:
     def gradients(self, batch: Batch[np.ndarray]) -> dict[str, np.ndarray]:
         """The loss's gradient by each weight from [B, ...] transitions, before any clipping."""
         self._backward(self._tensors(batch))
-        return self._by_name(self._gradients)
+        return named(self._gradients, self._shapes)
 
     def get_weights(self) -> dict[str, np.ndarray]:
         """Copies of the online network's weights by name, kernels [in, out]."""
-        return self._by_name(self._weights)
+        return named(self._weights, self._shapes)
 
     def set_weights(self, weights: dict[str, np.ndarray]) -> None:
         """Takes over the weights, in the target network too; the optimiser keeps its state.
@@ -173,17 +173,13 @@ class DQNLearner:
         Raises:
             ValueError: a name or a shape does not fit; it is named.
         """
-        check_weights(weights, self._shapes)
-        self._weights.copy_(self._from_names(weights))
+        assign(self._weights, weights, self._shapes)
         self.sync_target()
 
     def state(self) -> dict[str, np.ndarray]:
         """Both networks and the optimiser, as arrays by name: all that a run goes on from."""
-        parts = {"online": self._weights, "target": self._target_weights, **self._adam.moments}
-        arrays = {
-            f"{part}/{k}": v for part, w in parts.items() for k, v in self._by_name(w).items()
-        }
-        return {**arrays, "adam_steps": self._adam.steps.cpu().numpy().copy()}
+        parts = {part: named(flat, self._shapes) for part, flat in self._parts().items()}
+        return {**joined(parts), "adam_steps": self._adam.steps.cpu().numpy().copy()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Takes over what `state` gave, in either framework.
@@ -191,11 +187,8 @@ class DQNLearner:
         Raises:
             ValueError: a name or a shape does not fit; it is named.
         """
-        parts = {"online": self._weights, "target": self._target_weights, **self._adam.moments}
-        for part, flat in parts.items():
-            own = {k[len(part) + 1 :]: v for k, v in state.items() if k.startswith(f"{part}/")}
-            check_weights(own, self._shapes)
-            flat.copy_(self._from_names(own))
+        for part, flat in self._parts().items():
+            assign(flat, part_of(state, part), self._shapes)
         self._adam.steps.copy_(torch.tensor(state["adam_steps"]))
 
     def save(self, path: str | Path) -> None:
@@ -232,14 +225,5 @@ class DQNLearner:
     def _tensors(self, batch: Batch[np.ndarray]) -> Batch[Tensor]:
         return batch.each(lambda column: torch.from_numpy(column).to(self.device))
 
-    def _by_name(self, flat: Tensor) -> dict[str, np.ndarray]:
-        return {name: value.copy() for name, value in self._views(flat.cpu().numpy()).items()}
-
-    def _views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
-        """One array of all weights -> views by name; PyTorch keeps kernels as [out, in]."""
-        native = {name: shape[::-1] for name, shape in self._shapes.items()}
-        return {name: value.T for name, value in unflatten(flat, native).items()}
-
-    def _from_names(self, weights: dict[str, np.ndarray]) -> Tensor:
-        """`_by_name` the other way round."""
-        return torch.tensor(np.concatenate([weights[name].T.ravel() for name in self._shapes]))
+    def _parts(self) -> dict[str, Tensor]:
+        return {"online": self._weights, "target": self._target_weights, **self._adam.moments}

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from companion.core.checkpoint import check_weights, load, save
-from companion.pytorch._flat import FlatAdam, flatten
+from companion.core.checkpoint import joined, load, part_of, save
+from companion.pytorch._flat import FlatAdam, assign, flatten, named, named_views
 from companion.pytorch.runtime import chosen_device
 from companion.pytorch.slate_policy import entropy, masked_logits, slate_log_probability
-from companion.rl.dqn import unflatten
 from companion.rl.policy_gradient import (
     Diagnostics,
     PolicyBatch,
@@ -132,7 +131,8 @@ class PolicyGradientLearner:
             max_norm=config.max_gradient_norm,
         )
         on_cpu = self.device.type == "cpu"
-        self._acting = self._views(self._weights.numpy()) if on_cpu else None  # the same memory
+        acting = named_views(self._weights.numpy(), self._shapes) if on_cpu else None
+        self._acting = acting  # the same memory
         self.set_weights(initial_weights(self._shapes, seed))
 
     @torch.no_grad()
@@ -164,11 +164,11 @@ class PolicyGradientLearner:
     def gradients(self, batch: PolicyBatch[np.ndarray]) -> dict[str, np.ndarray]:
         """The loss's gradient by each weight from [B, ...] steps, before any clipping."""
         self._backward(batch)
-        return self._by_name(self._gradients)
+        return named(self._gradients, self._shapes)
 
     def get_weights(self) -> dict[str, np.ndarray]:
         """Copies of the weights by name, kernels [in, out]."""
-        return self._by_name(self._weights)
+        return named(self._weights, self._shapes)
 
     def set_weights(self, weights: dict[str, np.ndarray]) -> None:
         """Takes over the weights; the optimiser keeps its state.
@@ -176,16 +176,12 @@ class PolicyGradientLearner:
         Raises:
             ValueError: a name or a shape does not fit; it is named.
         """
-        check_weights(weights, self._shapes)
-        self._weights.copy_(self._from_names(weights))
+        assign(self._weights, weights, self._shapes)
 
     def state(self) -> dict[str, np.ndarray]:
         """Weights and optimiser, as arrays by name: all that a run goes on from."""
-        parts = {"network": self._weights, **self._adam.moments}
-        arrays = {
-            f"{p}/{k}": v for p, flat in parts.items() for k, v in self._by_name(flat).items()
-        }
-        return {**arrays, "adam_steps": self._adam.steps.cpu().numpy().copy()}
+        parts = {part: named(flat, self._shapes) for part, flat in self._parts().items()}
+        return {**joined(parts), "adam_steps": self._adam.steps.cpu().numpy().copy()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Takes over what `state` gave, in either framework.
@@ -193,10 +189,8 @@ class PolicyGradientLearner:
         Raises:
             ValueError: a name or a shape does not fit; it is named.
         """
-        for part, flat in {"network": self._weights, **self._adam.moments}.items():
-            own = {k[len(part) + 1 :]: v for k, v in state.items() if k.startswith(f"{part}/")}
-            check_weights(own, self._shapes)
-            flat.copy_(self._from_names(own))
+        for part, flat in self._parts().items():
+            assign(flat, part_of(state, part), self._shapes)
         self._adam.steps.copy_(torch.tensor(state["adam_steps"]))
 
     def save(self, path: str | Path) -> None:
@@ -224,14 +218,5 @@ class PolicyGradientLearner:
         loss.backward()
         return found
 
-    def _by_name(self, flat: Tensor) -> dict[str, np.ndarray]:
-        return {name: value.copy() for name, value in self._views(flat.cpu().numpy()).items()}
-
-    def _views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
-        """One array of all weights -> views by name; PyTorch keeps kernels as [out, in]."""
-        native = {name: shape[::-1] for name, shape in self._shapes.items()}
-        return {name: value.T for name, value in unflatten(flat, native).items()}
-
-    def _from_names(self, weights: dict[str, np.ndarray]) -> Tensor:
-        """`_by_name` the other way round."""
-        return torch.tensor(np.concatenate([weights[name].T.ravel() for name in self._shapes]))
+    def _parts(self) -> dict[str, Tensor]:
+        return {"network": self._weights, **self._adam.moments}

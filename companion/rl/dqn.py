@@ -142,16 +142,6 @@ def initial_weights(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, 
     return weights
 
 
-def unflatten(flat: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """One array of all weights -> views of it by name. [W], in the order of `shapes`."""
-    found, start = {}, 0
-    for name, shape in shapes.items():
-        size = int(np.prod(shape))
-        found[name] = flat[start : start + size].reshape(shape)
-        start += size
-    return found
-
-
 def q_values(weights: dict[str, np.ndarray], obs: np.ndarray) -> np.ndarray:
     """The Q-network in NumPy: [N, D] -> [N, A]. ReLU after each hidden layer.
 

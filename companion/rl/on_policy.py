@@ -73,7 +73,7 @@ Act = Callable[[np.ndarray, np.ndarray | None], Chosen]  # obs [N, D], mask [N, 
 
 
 def collect(
-    stepper: Stepper, act: Act, length: int, *, whole: bool, watch: Callable[[Step], None]
+    stepper: Stepper, act: Act, length: int, *, whole: bool, watch: Callable[[Step], object]
 ) -> Rollout:
     """What one policy does in `length` steps of each environment.
 

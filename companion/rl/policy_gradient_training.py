@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from companion.core import checkpoint
 from companion.core.seeding import generator
 from companion.rl.on_policy import collect, minibatches, slate_envs, to_batch
 from companion.rl.policy_gradient import ActorCritic, Diagnostics, PolicyBatch
-from companion.rl.rollout import Envs, Step, Stepper
+from companion.rl.rollout import Envs, Stepper
+from companion.rl.run_log import Episode, RunLog, refuse_others
 from companion.rl.slate_policy import Chosen, as_actions, draw_slates
-from companion.rl.training import Episode
 
 
 class Progress(NamedTuple):
@@ -45,15 +45,10 @@ class PolicyTraining:
     def __init__(self, envs: Envs, learner: ActorCritic, *, seed: int):
         self.learner, self.config, self.seed = learner, learner.config, seed
         self.stepper = stepper = Stepper(slate_envs(envs, self.config.slate_size))
-        self.step = 0
-        self.episodes: list[Episode] = []
         self.history: list[Progress] = []
         self._asked = 0  # steps that `run` was asked for, in all
         self._draw, self._order = generator(seed, "actions"), generator(seed, "minibatches")
-        self._actions = bytearray()  # int32: all of them, to step through again in `resume`
-        self._return = np.zeros(stepper.num_envs)
-        self._length = np.zeros(stepper.num_envs, np.int64)
-        stepper.reset(int(generator(seed, "environment").integers(2**31)))
+        self._log = RunLog(stepper, seed=seed)
         found, needed = learner.logits(stepper.obs).shape, (stepper.num_envs, stepper.num_actions)
         if found != needed:
             raise ValueError(f"the learner gives logits of the shape {found}, not {needed}")
@@ -68,28 +63,28 @@ class PolicyTraining:
         whole = self.config.baseline == "none"
         while self.step < self._asked:
             length = self.config.rollout_length
-            rollout = collect(self.stepper, self._act, length, whole=whole, watch=self._count)
+            rollout = collect(self.stepper, self._act, length, whole=whole, watch=self._log.count)
             self._learn(to_batch(rollout, self.learner))
         return self
 
     def returns(self) -> np.ndarray:
         """The returns of the episodes so far, in the order in which they ended."""
-        return np.array([episode.reward for episode in self.episodes])
+        return self._log.returns()
+
+    @property
+    def step(self) -> int:
+        """Steps so far, over all environments."""
+        return self._log.step
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """The episodes that have ended."""
+        return self._log.episodes
 
     def _act(self, obs: np.ndarray, mask: np.ndarray | None) -> Chosen:
         choice = draw_slates(self.learner.logits(obs), mask, self.config.slate_size, self._draw)
-        self._actions += choice.items.astype(np.int32).tobytes()
+        self._log.note(as_actions(choice.items))
         return choice
-
-    def _count(self, found: Step) -> None:
-        """Steps, returns and episodes."""
-        self.step += len(found.env)
-        self._return[found.env] += found.reward
-        self._length[found.env] += 1
-        for env in found.env[np.logical_or(found.terminated, found.truncated)]:
-            total, length = float(self._return[env]), int(self._length[env])
-            self.episodes.append(Episode(self.step, total, length))
-            self._return[env] = self._length[env] = 0
 
     def _learn(self, batch: PolicyBatch[np.ndarray]) -> None:
         config = self.config
@@ -108,34 +103,20 @@ class PolicyTraining:
 
         Environments cannot be stored, so their actions are: a resumed run steps through them again.
         """
-        parts = {"run": self._done(), "learner": self.learner.state()}
-        arrays = {f"{part}/{k}": v for part, found in parts.items() for k, v in found.items()}
+        parts = {"run": self._log.done(), "learner": self.learner.state()}
+        arrays = checkpoint.joined(parts)
         rows = [(step, epochs, *means) for step, epochs, means in self.history]
         arrays["history"] = np.array(rows, np.float64).reshape(-1, 2 + len(Diagnostics._fields))
         settings = {
             "training": "policy_gradient",
             "config": asdict(self.config),
-            "environments": self._environments(),
+            "environments": self._log.environments(),
             "seed": self.seed,
             "asked": self._asked,
             "draw": self._draw.bit_generator.state,
             "order": self._order.bit_generator.state,
         }
         checkpoint.save(path, arrays, settings)
-
-    def _done(self) -> dict[str, np.ndarray]:
-        """What was done, and where it led: what the same environments do again."""
-        shape = -1, self.stepper.num_envs, self.config.slate_size
-        return {
-            "actions": np.frombuffer(bytes(self._actions), np.int32).reshape(shape),
-            "episodes": np.array(self.episodes, np.float64).reshape(-1, 3),
-            "obs": self.stepper.obs,
-            "mask": self.stepper.mask,
-        }
-
-    def _environments(self) -> dict[str, Any]:
-        sizes = {k: getattr(self.stepper, k) for k in ("num_envs", "obs_size", "num_actions")}
-        return {**sizes, "autoreset_mode": str(self.stepper.autoreset_mode.value)}
 
     @classmethod
     def resume(cls, path: str | Path, envs: Envs, learner: ActorCritic) -> "PolicyTraining":
@@ -154,33 +135,14 @@ class PolicyTraining:
         arrays, settings = checkpoint.load(path)
         if settings.get("training") != "policy_gradient":
             raise ValueError(f"{path} is not a saved run of a policy gradient")
-        _refuse_others(path, settings["config"], checkpoint.plain(asdict(learner.config)))
+        refuse_others(path, settings["config"], checkpoint.plain(asdict(learner.config)))
         training = cls(envs, learner, seed=settings["seed"])
-        _refuse_others(path, settings["environments"], training._environments())
-        training._step_again(arrays, path)
-        start = len("learner/")
-        state = {k[start:]: v for k, v in arrays.items() if k.startswith("learner/")}
-        learner.restore(state)
+        refuse_others(path, settings["environments"], training._log.environments())
+        training._log.step_again(checkpoint.part_of(arrays, "run"), path)
+        learner.restore(checkpoint.part_of(arrays, "learner"))
         for step, epochs, *means in arrays["history"].tolist():
             training.history.append(Progress(int(step), int(epochs), Diagnostics(*means)))
         training._asked = settings["asked"]
         training._draw.bit_generator.state = settings["draw"]
         training._order.bit_generator.state = settings["order"]
         return training
-
-    def _step_again(self, arrays: dict[str, np.ndarray], path: str | Path) -> None:
-        different = f"the environments do not repeat the run in {path}"
-        for items in arrays["run/actions"].astype(np.int64):
-            if not np.take_along_axis(self.stepper.mask, items, 1).all():
-                raise ValueError(f"{different}: an action is not allowed now")
-            self._count(self.stepper.step(as_actions(items)))
-        self._actions = bytearray(arrays["run/actions"].tobytes())
-        for name, value in self._done().items():
-            if not np.array_equal(value, arrays[f"run/{name}"]):
-                raise ValueError(f"{different}: {name} differs")
-
-
-def _refuse_others(path: str | Path, stored: dict[str, Any], own: dict[str, Any]) -> None:
-    for name in own:
-        if own[name] != stored.get(name):
-            raise ValueError(f"{path} was made with {name}={stored.get(name)}, not {own[name]}")

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,14 +14,7 @@ from companion.rl.n_step import NStep
 from companion.rl.prioritized import PrioritizedReplay
 from companion.rl.replay import Transitions
 from companion.rl.rollout import Envs, Step, Stepper, as_vector
-
-
-class Episode(NamedTuple):
-    """An episode that has ended while training."""
-
-    step: int  # steps of all environments together when it ended
-    reward: float  # its return, undiscounted
-    length: int
+from companion.rl.run_log import Episode, RunLog, refuse_others
 
 
 class Training:
@@ -44,17 +36,13 @@ class Training:
         self.learner, self.config, self.seed = learner, learner.config, seed
         self.stepper = stepper = Stepper(as_vector(envs))
         self.replay = make_replay(self.config, stepper.obs_size, stepper.num_actions)
-        self.step = self.updates = self.syncs = 0
-        self.episodes: list[Episode] = []
+        self.updates = self.syncs = 0
         self._asked = 0  # steps that `run` was asked for, in all
         self._n_step = NStep(self.config.n_step, self.config.gamma, stepper.num_envs)
         self._explore, self._sample = generator(seed, "explore"), generator(seed, "replay")
-        self._actions = bytearray()  # int32: all of them, to step through again in `resume`
-        self._return = np.zeros(stepper.num_envs)
-        self._length = np.zeros(stepper.num_envs, np.int64)
+        self._log = RunLog(stepper, seed=seed)
         self._discount = np.full(stepper.num_envs, self.config.gamma)
         self._zeros = np.zeros((stepper.num_envs, stepper.num_actions), np.float32)
-        stepper.reset(int(generator(seed, "environment").integers(2**31)))
         self._check_sizes()
 
     def run(self, num_steps: int) -> "Training":
@@ -74,7 +62,17 @@ class Training:
 
     def returns(self) -> np.ndarray:
         """The returns of the episodes so far, in the order in which they ended."""
-        return np.array([episode.reward for episode in self.episodes])
+        return self._log.returns()
+
+    @property
+    def step(self) -> int:
+        """Steps so far, over all environments."""
+        return self._log.step
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """The episodes that have ended."""
+        return self._log.episodes
 
     def _check_sizes(self) -> None:
         at_once = self.stepper.num_envs * self.config.n_step  # at most, when all episodes end
@@ -89,26 +87,14 @@ class Training:
         values = self.learner.q_values(stepper.obs) if epsilon < 1 else self._zeros  # [N, A]
         mask = stepper.mask if stepper.masked else None
         actions = epsilon_greedy_batch(values, epsilon, self._explore, mask)
-        self._actions += actions.astype(np.int32).tobytes()
+        self._log.note(actions)
         return stepper.step(actions)
 
     def _observe(self, found: Step) -> None:
-        ended = self._count(found)
+        ended = self._log.count(found)
         columns = found.obs, found.action, found.reward, found.next_obs, found.terminated
         single = Transitions(*columns, self._discount[: len(found.env)], found.next_mask)
         self.replay.add(self._n_step.push(single, found.env, ended))
-
-    def _count(self, found: Step) -> np.ndarray:
-        """Steps, returns and episodes; gives back which episodes have ended, [M]."""
-        ended = np.logical_or(found.terminated, found.truncated)
-        self.step += len(found.env)
-        self._return[found.env] += found.reward
-        self._length[found.env] += 1
-        for env in found.env[ended]:
-            total, length = float(self._return[env]), int(self._length[env])
-            self.episodes.append(Episode(self.step, total, length))
-            self._return[env] = self._length[env] = 0
-        return ended
 
     def _learn(self) -> None:
         config, group = self.config, self.config.updates_per_call
@@ -126,34 +112,17 @@ class Training:
         Environments cannot be stored, so their actions are: a resumed run steps through them again.
         """
         learner, replay, n_step = self.learner.state(), self.replay.state(), self._n_step.state()
-        parts = {"run": self._done(), "learner": learner, "replay": replay, "n_step": n_step}
-        arrays = {f"{part}/{k}": v for part, found in parts.items() for k, v in found.items()}
+        parts = {"run": self._log.done(), "learner": learner, "replay": replay, "n_step": n_step}
         settings = {
             "training": "dqn",
             "config": asdict(self.config),
-            "environments": self._environments(),
-            "parts": list(parts),
+            "environments": self._log.environments(),
             "seed": self.seed,
             "counts": [self.updates, self.syncs, self._asked],
             "explore": self._explore.bit_generator.state,
             "sample": self._sample.bit_generator.state,
         }
-        checkpoint.save(path, arrays, settings)
-
-    def _done(self) -> dict[str, np.ndarray]:
-        """What was done, and where it led: what the same environments do again."""
-        return {
-            "actions": np.frombuffer(bytes(self._actions), np.int32).reshape(-1, len(self._length)),
-            "episodes": np.array(self.episodes, np.float64).reshape(-1, 3),
-            "return": self._return.copy(),
-            "length": self._length.copy(),
-            "obs": self.stepper.obs,
-            "mask": self.stepper.mask,
-        }
-
-    def _environments(self) -> dict[str, Any]:
-        sizes = {k: getattr(self.stepper, k) for k in ("num_envs", "obs_size", "num_actions")}
-        return {**sizes, "autoreset_mode": str(self.stepper.autoreset_mode.value)}
+        checkpoint.save(path, checkpoint.joined(parts), settings)
 
     @classmethod
     def resume(cls, path: str | Path, envs: Envs, learner: QLearner) -> "Training":
@@ -172,38 +141,17 @@ class Training:
         arrays, settings = checkpoint.load(path)
         if settings.get("training") != "dqn":
             raise ValueError(f"{path} is not a saved run of DQN")
-        _refuse_others(path, settings["config"], checkpoint.plain(asdict(learner.config)))
+        refuse_others(path, settings["config"], checkpoint.plain(asdict(learner.config)))
         training = cls(envs, learner, seed=settings["seed"])
-        _refuse_others(path, settings["environments"], training._environments())
-        parts: dict[str, dict[str, np.ndarray]] = {name: {} for name in settings["parts"]}
-        for name, value in arrays.items():
-            part, key = name.split("/", 1)
-            parts[part][key] = value
-        training._step_again(parts["run"], path)
-        learner.restore(parts["learner"])
-        training.replay.restore(parts["replay"])
-        training._n_step.restore(parts["n_step"])
+        refuse_others(path, settings["environments"], training._log.environments())
+        training._log.step_again(checkpoint.part_of(arrays, "run"), path)
+        learner.restore(checkpoint.part_of(arrays, "learner"))
+        training.replay.restore(checkpoint.part_of(arrays, "replay"))
+        training._n_step.restore(checkpoint.part_of(arrays, "n_step"))
         training.updates, training.syncs, training._asked = settings["counts"]
         training._explore.bit_generator.state = settings["explore"]
         training._sample.bit_generator.state = settings["sample"]
         return training
-
-    def _step_again(self, run: dict[str, np.ndarray], path: str | Path) -> None:
-        different = f"the environments do not repeat the run in {path}"
-        for actions in run["actions"].astype(np.int64):
-            if not self.stepper.mask[np.arange(len(actions)), actions].all():
-                raise ValueError(f"{different}: an action is not allowed now")
-            self._count(self.stepper.step(actions))
-        self._actions = bytearray(run["actions"].tobytes())
-        for name, value in self._done().items():
-            if not np.array_equal(value, run[name]):
-                raise ValueError(f"{different}: {name} differs")
-
-
-def _refuse_others(path: str | Path, stored: dict[str, Any], own: dict[str, Any]) -> None:
-    for name in own:
-        if own[name] != stored.get(name):
-            raise ValueError(f"{path} was made with {name}={stored.get(name)}, not {own[name]}")
 
 
 def run_and_keep_best(

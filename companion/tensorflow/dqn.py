@@ -1,7 +1,5 @@
 """Deep Q-networks in TensorFlow. Twin: companion/pytorch/dqn.py."""
 
-import math
-import operator
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,18 +9,17 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
-from companion.core.checkpoint import check_weights, load, save
+from companion.core.checkpoint import joined, load, part_of, save, unflatten
 from companion.rl.dqn import (
     DQNConfig,
     agent_settings,
     initial_weights,
     q_values,
     read_settings,
-    unflatten,
     weight_shapes,
 )
 from companion.rl.replay import Batch
-from companion.tensorflow._flat import adam_step, flatten, views
+from companion.tensorflow._flat import FlatAdam, assign, flatten, named, views
 
 
 class QNetwork(keras.Model):
@@ -120,9 +117,7 @@ class DQNLearner:
         self._shapes = weight_shapes(config, obs_size, num_actions)
         self._variables = [v.value for v in self.online.trainable_variables]
         self._target_variables = [v.value for v in self.target.trainable_variables]
-        weights = sum(math.prod(shape) for shape in self._shapes.values())
-        self._moments = tf.Variable(tf.zeros(weights)), tf.Variable(tf.zeros(weights))  # of Adam
-        self._adam_steps = tf.Variable(0.0)
+        self._adam = FlatAdam(self._variables, config)
         self._on_cpu = not tf.config.get_visible_devices("GPU")
         self._compiled_steps = tf.function(
             self._steps, autograph=False, jit_compile=config.compiled
@@ -160,7 +155,7 @@ class DQNLearner:
 
     def get_weights(self) -> dict[str, np.ndarray]:
         """Copies of the online network's weights by name, kernels [in, out]."""
-        return self._by_name(self._variables)
+        return named(self._variables, self._shapes)
 
     def set_weights(self, weights: dict[str, np.ndarray]) -> None:
         """Takes over the weights, in the target network too; the optimiser keeps its state.
@@ -168,18 +163,14 @@ class DQNLearner:
         Raises:
             ValueError: a name or a shape does not fit; it is named.
         """
-        self._assign(self._variables, weights)
+        assign(self._variables, weights, self._shapes)
         self._acting = self.get_weights()
         self.sync_target()
 
     def state(self) -> dict[str, np.ndarray]:
         """Both networks and the optimiser, as arrays by name: all that a run goes on from."""
-        found = {
-            f"{part}/{name}": value
-            for part, variables in self._parts().items()
-            for name, value in self._by_name(variables).items()
-        }
-        return {**found, "adam_steps": self._adam_steps.numpy()}
+        parts = {part: named(own, self._shapes) for part, own in self._parts().items()}
+        return {**joined(parts), "adam_steps": self._adam.steps.numpy()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Takes over what `state` gave, in either framework.
@@ -188,10 +179,8 @@ class DQNLearner:
             ValueError: a name or a shape does not fit; it is named.
         """
         for part, variables in self._parts().items():
-            start = len(part) + 1
-            own = {k[start:]: v for k, v in state.items() if k.startswith(f"{part}/")}
-            self._assign(variables, own)
-        self._adam_steps.assign(state["adam_steps"])
+            assign(variables, part_of(state, part), self._shapes)
+        self._adam.steps.assign(state["adam_steps"])
         self._acting = self.get_weights()
 
     def save(self, path: str | Path) -> None:
@@ -214,19 +203,11 @@ class DQNLearner:
 
     def _steps(self, batch: Batch[Tensor]) -> tuple[Tensor, Tensor]:
         """K updates in one graph: a call costs more than a small update does."""
-        weights = flatten(self._variables)
-        moments = self._moments[0].value(), self._moments[1].value()
-        errors = []
-        for k in range(batch.action.shape[0]):
-            gradient, error = self._backward(batch.each(operator.itemgetter(k)), weights)
-            errors.append(error)
-            steps = self._adam_steps.assign_add(1.0)
-            weights, moments = adam_step(weights, moments, gradient, steps, self.config)
-        for variable, value in zip(self._variables, views(weights, self._variables), strict=True):
-            variable.assign(value)
-        for variable, value in zip(self._moments, moments, strict=True):
-            variable.assign(value)
-        return tf.stack(errors), weights
+
+        def backward(k: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+            return self._backward(batch.each(lambda column: column[k]), weights)
+
+        return self._adam.updates(batch.action.shape[0], backward)
 
     def _sync(self, tau: float) -> None:
         for target, online in zip(self._target_variables, self._variables, strict=True):
@@ -245,20 +226,4 @@ class DQNLearner:
         return tape.gradient(loss, weights), error
 
     def _parts(self) -> dict[str, list[tf.Variable]]:
-        """All that a run goes on from: variables by layer, or one for all layers."""
-        first, second = self._moments
-        return {
-            "online": self._variables,
-            "target": self._target_variables,
-            "first": [first],
-            "second": [second],
-        }
-
-    def _by_name(self, variables: list[tf.Variable]) -> dict[str, np.ndarray]:
-        return unflatten(flatten(variables).numpy(), self._shapes)
-
-    def _assign(self, variables: list[tf.Variable], weights: dict[str, np.ndarray]) -> None:
-        check_weights(weights, self._shapes)
-        flat = np.concatenate([weights[name].ravel() for name in self._shapes])
-        for variable, value in zip(variables, views(flat, variables), strict=True):
-            variable.assign(value)
+        return {"online": self._variables, "target": self._target_variables, **self._adam.moments}

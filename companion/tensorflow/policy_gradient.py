@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
-from companion.core.checkpoint import check_weights, load, save
-from companion.rl.dqn import unflatten
+from companion.core.checkpoint import joined, load, part_of, save, unflatten
 from companion.rl.policy_gradient import (
     Diagnostics,
     PolicyBatch,
@@ -21,6 +20,7 @@ from companion.rl.policy_gradient import (
     weight_shapes,
 )
 from companion.rl.slate_policy import probabilities
+from companion.tensorflow._flat import FlatAdam, assign, flatten, named, views
 from companion.tensorflow.slate_policy import entropy, masked_logits, slate_log_probability
 
 
@@ -33,13 +33,11 @@ class PolicyNetwork(keras.Model):
 
     def __init__(self, config: PolicyGradientConfig, obs_size: int, num_actions: int):
         super().__init__()
-        sizes, dense = (obs_size, *config.hidden_sizes), keras.layers.Dense
+        dense = keras.layers.Dense
         self.policy = [dense(n, "tanh") for n in config.hidden_sizes] + [dense(num_actions)]
         valued = config.baseline == "value"
         self.value = [dense(n, "tanh") for n in config.hidden_sizes] + [dense(1)] if valued else []
-        for layers in (self.policy, self.value):
-            for layer, size in zip(layers, sizes, strict=False):
-                layer.build((None, size))
+        self(tf.zeros((1, obs_size)))  # makes the weights
 
     def call(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """The logits of all actions, and the values."""
@@ -93,7 +91,7 @@ def policy_gradient_loss(
     return loss, tf.stop_gradient(tf.stack([loss, policy, squared, spread, kl, outside]))
 
 
-Loss = Callable[[PolicyNetwork, PolicyBatch[Tensor], PolicyGradientConfig], tuple[Tensor, Tensor]]
+Loss = Callable[..., tuple[Tensor, Tensor]]
 
 
 class PolicyGradientLearner:
@@ -123,12 +121,7 @@ class PolicyGradientLearner:
         self.config, self._sizes, self._loss = config, (obs_size, num_actions), loss
         self.network = PolicyNetwork(config, obs_size, num_actions)
         self._variables = [v.value for v in self.network.trainable_variables]
-        self._adam = keras.optimizers.Adam(
-            config.learning_rate,
-            epsilon=config.adam_epsilon,
-            global_clipnorm=config.max_gradient_norm,
-        )
-        self._adam.build(self.network.trainable_variables)
+        self._adam = FlatAdam(self._variables, config)
         self._on_cpu = not tf.config.get_visible_devices("GPU")
         # Rollouts differ in length where environments only reset: one graph for all lengths.
         self._compiled_steps = tf.function(self._steps, autograph=False, reduce_retracing=True)
@@ -158,12 +151,13 @@ class PolicyGradientLearner:
 
     def gradients(self, batch: PolicyBatch[np.ndarray]) -> dict[str, np.ndarray]:
         """The loss's gradient by each weight from [B, ...] steps, before any clipping."""
-        gradients, _ = self._backward(batch.each(tf.convert_to_tensor))
-        return {k: np.array(g) for k, g in zip(self._shapes, gradients, strict=True)}
+        weights = flatten(self._variables)
+        gradient, _ = self._backward(batch.each(tf.convert_to_tensor), weights)
+        return unflatten(gradient.numpy(), self._shapes)
 
     def get_weights(self) -> dict[str, np.ndarray]:
         """Copies of the weights by name, kernels [in, out]."""
-        return self._by_name(self._variables)
+        return named(self._variables, self._shapes)
 
     def set_weights(self, weights: dict[str, np.ndarray]) -> None:
         """Takes over the weights; the optimiser keeps its state.
@@ -171,13 +165,13 @@ class PolicyGradientLearner:
         Raises:
             ValueError: a name or a shape does not fit; it is named.
         """
-        self._assign(self._variables, weights)
+        assign(self._variables, weights, self._shapes)
+        self._acting = self.get_weights()
 
     def state(self) -> dict[str, np.ndarray]:
         """Weights and optimiser, as arrays by name: all that a run goes on from."""
-        parts = self._parts().items()
-        arrays = {f"{p}/{k}": v for p, part in parts for k, v in self._by_name(part).items()}
-        return {**arrays, "adam_steps": np.array(self._adam.iterations.numpy(), np.float32)}
+        parts = {part: named(own, self._shapes) for part, own in self._parts().items()}
+        return {**joined(parts), "adam_steps": self._adam.steps.numpy()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Takes over what `state` gave, in either framework.
@@ -186,9 +180,9 @@ class PolicyGradientLearner:
             ValueError: a name or a shape does not fit; it is named.
         """
         for part, variables in self._parts().items():
-            own = {k[len(part) + 1 :]: v for k, v in state.items() if k.startswith(f"{part}/")}
-            self._assign(variables, own)
-        self._adam.iterations.assign(int(state["adam_steps"]))
+            assign(variables, part_of(state, part), self._shapes)
+        self._adam.steps.assign(state["adam_steps"])
+        self._acting = self.get_weights()
 
     def save(self, path: str | Path) -> None:
         """Writes the agent, weights and settings, for use in either framework."""
@@ -210,34 +204,23 @@ class PolicyGradientLearner:
 
     def _steps(self, batch: PolicyBatch[Tensor]) -> tuple[Tensor, Tensor]:
         """J updates in one graph: a call costs more than a small update does."""
-        updates = tf.shape(batch.action)[0]
 
-        def one(j: Tensor, rows: tf.TensorArray) -> tuple[Tensor, tf.TensorArray]:
-            gradients, found = self._backward(batch.each(lambda column: column[j]))
-            self._adam.apply(gradients, self.network.trainable_variables)
-            return j + 1, rows.write(j, found)
+        def backward(j: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+            return self._backward(batch.each(lambda column: column[j]), weights)
 
-        start = tf.constant(0), tf.TensorArray(tf.float32, updates)
-        _, rows = tf.while_loop(lambda j, _: j < updates, one, start, parallel_iterations=1)
-        return rows.stack(), tf.concat([tf.reshape(v, [-1]) for v in self._variables], 0)
+        return self._adam.updates(tf.shape(batch.action)[0], backward)
 
-    def _backward(self, batch: PolicyBatch[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def _backward(self, batch: PolicyBatch[Tensor], weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss's gradient by all weights, [W], and the diagnostics, [6]."""
+
+        def network(obs: Tensor) -> tuple[Tensor, Tensor]:
+            found, _ = self.network.stateless_call(views(weights, self._variables), [], obs)
+            return found
+
         with tf.GradientTape() as tape:
-            loss, found = self._loss(self.network, batch, self.config)
-        return tape.gradient(loss, self._variables), found
+            tape.watch(weights)
+            loss, found = self._loss(network, batch, self.config)
+        return tape.gradient(loss, weights), found
 
     def _parts(self) -> dict[str, list[tf.Variable]]:
-        names = [v.path.split("/")[-1] for v in self._adam.variables]
-        kinds = {"first": "momentum", "second": "velocity"}
-        named = list(zip(names, (v.value for v in self._adam.variables), strict=True))
-        moments = {k: [v for n, v in named if n.endswith(end)] for k, end in kinds.items()}
-        return {"network": self._variables, **moments}
-
-    def _by_name(self, variables: list[tf.Variable]) -> dict[str, np.ndarray]:
-        return {k: v.numpy() for k, v in zip(self._shapes, variables, strict=True)}
-
-    def _assign(self, variables: list[tf.Variable], weights: dict[str, np.ndarray]) -> None:
-        check_weights(weights, self._shapes)
-        for name, variable in zip(self._shapes, variables, strict=True):
-            variable.assign(weights[name])
-        self._acting = self.get_weights()
+        return {"network": self._variables, **self._adam.moments}

@@ -365,11 +365,11 @@ ax = figures.curves({"validation": scores}, "Return of the greedy policy", "2,50
 #
 # | | PyTorch | TensorFlow |
 # |---|---|---|
-# | one environment, not ten | 2.7 | 3.0 |
-# | acting by a call into the framework | 1.2 | 1.7 |
-# | Adam array by array | 1.4 | |
+# | one environment, not ten | 2.8 | 3.5 |
+# | acting by a call into the framework | 1.1 | 1.9 |
+# | Adam array by array | 1.3 | |
 # | one update a call, not ten | 1.1 | 1.9 |
-# | not compiled, ten updates a call | 1.6 | 1.1 |
+# | not compiled, ten updates a call | 1.5 | 1.2 |
 #
 # A hundred environments are faster still, but each update sees older data: over eight seeds the area under
 # the curve fell by 30 [11, 49] of 238: a trade for dear steps.

@@ -34,11 +34,11 @@ from torch.nn import functional as F
 
 from companion.core.seeding import generator
 from companion.course.answers import check
-from companion.data import prepare, sources, split
+from companion.data import item_vectors, prepare, sources, split
 from companion.metrics.uplift import comparison, verdict
 from companion.plots import figures
 from companion.pytorch import NextBasketLearner, setup
-from companion.recommenders import evaluation, item_vectors, next_basket, simple, task
+from companion.recommenders import evaluation, next_basket, simple, task
 from companion.recommenders.next_basket import FIRST_ITEM, NextBasketConfig
 from companion.reports.record import record
 
@@ -57,10 +57,10 @@ from tensorflow import Tensor
 
 from companion.core.seeding import generator
 from companion.course.answers import check
-from companion.data import prepare, sources, split
+from companion.data import item_vectors, prepare, sources, split
 from companion.metrics.uplift import comparison, verdict
 from companion.plots import figures
-from companion.recommenders import evaluation, item_vectors, next_basket, simple, task
+from companion.recommenders import evaluation, next_basket, simple, task
 from companion.recommenders.next_basket import FIRST_ITEM, NextBasketConfig
 from companion.reports.record import record
 
