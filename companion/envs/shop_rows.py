@@ -45,7 +45,7 @@ class Pages(NamedTuple):
     purchase: np.ndarray  # [M] bool
 
 
-def _name_items(world: ShopWorld) -> np.ndarray:
+def _item_ids(world: ShopWorld) -> np.ndarray:
     """The ids of the items, each beginning with `sim_`. [I]"""
     return np.array([f"sim_{str(one).removeprefix('sim_')}" for one in world.item_ids])
 
@@ -88,7 +88,7 @@ def _rows(
     nothing = [None] * count
     table = {
         "user_id": _users(pages.shopper[rows]),
-        "item_id": nothing if item is None else _name_items(world)[item],
+        "item_id": nothing if item is None else _item_ids(world)[item],
         "event": [event] * count,
         "second": pages.second[rows] + LATER[event],
         "price": nothing if item is None else world.price[item],
@@ -126,7 +126,7 @@ def items_of(world: ShopWorld) -> pl.DataFrame:
     """The table of items: `item_id`, `name`, `category`, `type`, `price`."""
     return pl.DataFrame(
         {
-            "item_id": _name_items(world),
+            "item_id": _item_ids(world),
             "name": world.names.astype(str),
             "category": np.array(world.topics)[world.topic],
             "type": np.array(world.kinds)[world.kind],

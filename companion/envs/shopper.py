@@ -129,10 +129,11 @@ def boredom_presets(config: ShopperConfig | None = None) -> dict[str, ShopperCon
 
 
 def without_memory(config: ShopperConfig | None = None) -> ShopperConfig:
-    """The same shopper, on whom what is shown now has no later effect within the visit but clicks.
+    """The same shopper without what makes a page matter later.
 
     Boredom, drift, fatigue and satisfied needs are off, and a click saves no patience and brings
-    nobody back: what is best now is best for ever, so that planning cannot gain anything.
+    nobody back: what is best now is best for ever, so that planning cannot gain anything. Only the
+    cart is left: what is in it is not shown again.
     """
     off = {"boredom": 0.0, "drift": 0.0, "fatigue": 0.0, "need": 0.0}
     leaving = {"patience_click": 0.0, "returning_clicks": 0.0, "gap_clicks": 0.0}

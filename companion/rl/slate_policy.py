@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp
 
 from companion.envs.slates import plackett_luce, top_k
 
@@ -26,7 +27,7 @@ class Chosen(NamedTuple):
 def log_softmax(logits: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     """Log-probabilities of single actions. [..., A] -> [..., A]; forbidden ones are about -1e9."""
     logits = logits if mask is None else np.where(mask, logits, FORBIDDEN)
-    return logits - _log_sum_exp(logits)[..., None]
+    return logits - logsumexp(logits, axis=-1)[..., None]
 
 
 def probabilities(logits: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
@@ -59,9 +60,9 @@ def slate_log_probability(
     chosen = np.take_along_axis(logits, items, -1)  # [..., K]
     others = logits.copy()
     np.put_along_axis(others, items, FORBIDDEN, -1)
-    ends = np.concatenate([chosen, _log_sum_exp(others)[..., None]], -1)  # [..., K + 1]
+    ends = np.concatenate([chosen, logsumexp(others, axis=-1)[..., None]], -1)  # [..., K + 1]
     left = np.where(places(items.shape[-1]), ends[..., None, :], FORBIDDEN)  # [..., K, K + 1]
-    return chosen - _log_sum_exp(left)
+    return chosen - logsumexp(left, axis=-1)
 
 
 def places(k: int) -> np.ndarray:
@@ -118,12 +119,6 @@ def sampling_act(
 def as_actions(items: np.ndarray) -> np.ndarray:
     """[N, K] items in the form that an environment takes: [N] for K = 1."""
     return items[:, 0] if items.shape[1] == 1 else items
-
-
-def _log_sum_exp(x: np.ndarray) -> np.ndarray:
-    """log(sum of exp) over the last axis: the largest is taken out, so that nothing overflows."""
-    top = x.max(-1)
-    return top + np.log(np.exp(x - top[..., None]).sum(-1))
 
 
 def _checked(logits: np.ndarray, mask: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
