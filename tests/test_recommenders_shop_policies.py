@@ -279,9 +279,9 @@ def test_policies_learn_only_when_they_may(k):
     assert pupil.lessons == 5
 
 
-def test_the_purchases_of_the_default_weights_are_worth_more_to_own_frequency():
-    """Habits are in the shop: a policy that knows them must beat a random one by far."""
-    envs = ShopVectorEnv(200, WORLD, ShopConfig(slate_size=3))
+def test_with_the_calibrated_shopper_popularity_and_habits_beat_chance():
+    """By about what the calibration allows: a fifth, in this world of random households."""
+    envs = ShopVectorEnv(4_000, WORLD, ShopConfig(slate_size=3))
     random, popular, own = (
         play(envs, policy, steps=60, seed=3).reward.mean()
         for policy in (
@@ -290,8 +290,8 @@ def test_the_purchases_of_the_default_weights_are_worth_more_to_own_frequency():
             own_frequency_policy(WORLD, Choice(3)),
         )
     )
-    assert own > 1.5 * random
-    assert popular > random
+    assert 1.1 * random < own < 1.4 * random
+    assert 1.1 * random < popular < 1.5 * random
 
 
 @pytest.mark.parametrize("kind", ["LinUCB shared", "LinUCB disjoint", "Thompson shared"])

@@ -1,4 +1,4 @@
-"""The command `companion data simulate`: a log of the simulated shop."""
+"""The commands `companion data simulate` and `calibration`: the simulated shop and its proof."""
 
 import argparse
 from pathlib import Path
@@ -26,6 +26,18 @@ def add_parsers(subparsers: Any) -> None:
         "--source", default="auto", help="log of purchases that the shop is built from"
     )
     parser.set_defaults(func=_simulate)
+    parser = subparsers.add_parser(
+        "calibration", help="put the simulated shop's figures beside the published ones"
+    )
+    parser.add_argument(
+        "--profile", default="retailrocket", help="which settings of the shopper (%(default)s)"
+    )
+    parser.add_argument("--shoppers", type=int, default=4_000, help="how many (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same figures")
+    parser.add_argument(
+        "--source", default="auto", help="log of purchases that the shop is built from"
+    )
+    parser.set_defaults(func=_calibration)
 
 
 def _simulate(args: argparse.Namespace) -> int:
@@ -44,6 +56,25 @@ def _simulate(args: argparse.Namespace) -> int:
     print(f"{log.name}: {log.about}")
     print("\n".join(summary(log.events, log.rejected)))
     print(f"written: {out}")
+    return 0
+
+
+def _calibration(args: argparse.Namespace) -> int:
+    # Loaded for this command alone: building the shop takes a second.
+    from companion.envs import calibration
+
+    if args.profile not in calibration.SHOPPERS:
+        wish = ", ".join(calibration.SHOPPERS)
+        raise ValueError(f"profile must be one of {wish}; got {args.profile!r}")
+    _, era = calibration.load_eras(args.source)
+    found = calibration.measure(
+        era.world, calibration.SHOPPERS[args.profile], shoppers=args.shoppers, seed=args.seed
+    )
+    wanted = calibration.targets(args.profile, era.later, era.world.source)
+    table = calibration.calibration_table(wanted, found)
+    print(f"{args.profile}, on {era.world.source}, {args.shoppers:,} simulated shoppers")
+    print(table.drop(columns=["source", "unit"]).round(4).to_string())
+    print(f"met: {table['met'].sum()} of {len(table)}")
     return 0
 
 

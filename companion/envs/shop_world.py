@@ -31,6 +31,14 @@ class _Lines(NamedTuple):
     price: np.ndarray  # [L] NaN where unknown
 
 
+def load_purchases(source: str) -> tuple[pl.DataFrame, pl.DataFrame | None, str]:
+    """Cleaned purchases of a source, its items and its name. Arguments as in `load_world`."""
+    if source == "auto":
+        source = "complete-journey" if sources.is_present("complete-journey") else "sample"
+    log = sources.load(source)
+    return purchases(log).events, log.items, log.name
+
+
 @functools.cache
 def load_world(source: str = "auto", num_items: int = 500, num_topics: int = 20) -> ShopWorld:
     """The world of a source's training weeks. Its arrays are shared: they cannot be written to.
@@ -45,15 +53,9 @@ def load_world(source: str = "auto", num_items: int = 500, num_topics: int = 20)
         ValueError: no such source, or fewer items than asked for were bought.
         companion.data.fetch.DataMissing: the data of the source is not there.
     """
-    if source == "auto":
-        source = "complete-journey" if sources.is_present("complete-journey") else "sample"
-    log = sources.load(source)
+    events, items, name = load_purchases(source)
     world = world_from_events(
-        purchases(log).events,
-        log.items,
-        num_items=num_items,
-        num_topics=num_topics,
-        source=log.name,
+        events, items, num_items=num_items, num_topics=num_topics, source=name
     )
     for table in world:
         if isinstance(table, np.ndarray):

@@ -30,6 +30,10 @@ import numpy as np
 class ShopperConfig:
     """What moves a shopper. Weights are in units of the logit: + 0.7 doubles the odds.
 
+    The defaults are fitted to published figures; `companion.envs.calibration` has the table. Those
+    that no figure moves (mood, search and intent, need, patience_click, returning and gap_clicks)
+    are set by hand, as are the published ones, whose papers are named.
+
     Attributes:
         no_click: utility of clicking nothing.
         interest: weight of log(interest in the item's topic / the mean interest). 1 is Luce's
@@ -65,8 +69,8 @@ class ShopperConfig:
         gap_clicks: by how much a visit full of clicks shortens the logarithm of the gap.
     """
 
-    no_click: float = 4.0
-    interest: float = 1.0
+    no_click: float = 3.501
+    interest: float = 0.753
     interest_floor: float = 0.05
     mood: float = 0.5
     drift: float = 0.05
@@ -74,25 +78,25 @@ class ShopperConfig:
     boredom_clicks: float = 5.0
     boredom_window: float = 5.0
     boredom_days: float = 1.0
-    popularity: float = 0.4
-    repeat: float = 0.7
-    price: float = 0.5
+    popularity: float = 0.139
+    repeat: float = 0.311
+    price: float = 0.014
     place: float = 0.85
-    fatigue: float = 0.08
+    fatigue: float = 0.096
     search: float = 0.3
     intent: float = 1.0
     need: float = 3.0
     need_days: float = 7.0
-    cart: float = -4.0
-    cart_fit: float = 0.5
-    purchase: float = -0.9
+    cart: float = -4.624
+    cart_fit: float = 4.104
+    purchase: float = -0.885
     purchase_fit: float = 0.3
-    patience: float = 4.0
-    patience_spread: float = 1.16
+    patience: float = 2.961
+    patience_spread: float = 1.246
     patience_click: float = 0.5
     returning: float = 0.5
     returning_clicks: float = 2.0
-    gap_spread: float = 1.0
+    gap_spread: float = 1.037
     gap_clicks: float = 0.5
 
     def __post_init__(self) -> None:
