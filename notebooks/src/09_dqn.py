@@ -372,7 +372,7 @@ ax = figures.curves({"validation": scores}, "Return of the greedy policy", "2,50
 # | not compiled, ten updates a call | 1.5 | 1.2 |
 #
 # A hundred environments are faster still, but each update sees older data: over eight seeds the area under
-# the curve fell by 30 [11, 49] of 238: a trade for dear steps.
+# the curve fell by 43 [29, 56] of 238: a trade for dear steps.
 #
 # ## In the shop
 #
