@@ -117,7 +117,7 @@ class ShopVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         info = self._marked(found.info)
         if ended.any():
             last, rows = self.floor.facts_of(self._rows) | found.info, np.flatnonzero(ended)
-            info |= _final(obs, last, ended)
+            info |= final_infos(obs, last, ended)
             self.floor.begin(rows)
             obs[rows] = self.floor.see(rows)
         info |= self._marked(self.floor.facts_of(self._rows))
@@ -151,7 +151,7 @@ def slates_of(action: Any, copies: int, places: int, *shapes: tuple[int, ...]) -
     return np.ascontiguousarray(found.reshape(copies, places), dtype=np.int64)
 
 
-def _final(obs: np.ndarray, info: Info, ended: np.ndarray) -> Info:
+def final_infos(obs: np.ndarray, info: Info, ended: np.ndarray) -> Info:
     """What the copies that ended last saw; None or 0 for the others."""
     seen = np.full(len(ended), None, dtype=object)
     rows = np.flatnonzero(ended)
