@@ -6,6 +6,7 @@ from companion.pytorch import start as start  # isort: split
 from companion.pytorch.checkpoint import load, load_into, save, weights_of
 from companion.pytorch.dqn import DQNLearner, QNetwork, td_loss, td_target
 from companion.pytorch.encoders import GRUEncoder, ItemEmbedding, last_state, masked_mean
+from companion.pytorch.offline import conservative_gap, cql_loss
 from companion.pytorch.policy_gradient import (
     PolicyGradientLearner,
     PolicyNetwork,
@@ -16,6 +17,7 @@ from companion.pytorch.policy_gradient import (
 from companion.pytorch.recommend import NextBasketLearner, NextBasketModel, next_basket_loss
 from companion.pytorch.runtime import setup
 from companion.pytorch.slate_policy import entropy, masked_logits, slate_log_probability
+from companion.pytorch.slate_q import slate_target, slate_td_loss
 
 __all__ = [
     "DQNLearner",
@@ -26,6 +28,8 @@ __all__ = [
     "PolicyGradientLearner",
     "PolicyNetwork",
     "QNetwork",
+    "conservative_gap",
+    "cql_loss",
     "entropy",
     "last_state",
     "load",
@@ -38,6 +42,8 @@ __all__ = [
     "save",
     "setup",
     "slate_log_probability",
+    "slate_target",
+    "slate_td_loss",
     "td_loss",
     "td_target",
     "value_loss",

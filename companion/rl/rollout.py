@@ -69,6 +69,9 @@ class Stepper:
         envs: a vector environment; observations are a Box (flattened) or Discrete (one-hot),
             actions are Discrete from 0.
 
+    Attributes:
+        info: of the last step, as the environments gave it; `told` reads it.
+
     Raises:
         ValueError: another kind of space, or an autoreset mode that is not declared.
     """
@@ -81,6 +84,7 @@ class Stepper:
         if mode not in list(AutoresetMode):
             raise ValueError(f"{envs} does not declare metadata['autoreset_mode']; got {mode!r}")
         self.autoreset_mode = mode
+        self.info: Mapping[str, Any] = {}
         self._rows = np.arange(self.num_envs)
         self._all = np.ones((self.num_envs, self.num_actions), bool)
         self._all.flags.writeable = False  # handed out at each step without a mask
@@ -95,12 +99,12 @@ class Stepper:
         """Begins an episode everywhere; the same seed gives the same episodes."""
         obs, info = self.envs.reset(seed=seed)
         self._resets = None
-        self.obs, self.mask = self._vectors(obs), self._masks(info)
+        self.obs, self.mask, self.info = self._vectors(obs), self._masks(info), info
 
     def step(self, actions: np.ndarray) -> Step:
         """One step; `obs` [N, D] and `mask` [N, A] then hold what the next decision sees."""
         obs, reward, terminated, truncated, info = self.envs.step(actions)
-        before, resets = self.obs, self._resets
+        before, resets, self.info = self.obs, self._resets, info
         ended = np.logical_or(terminated, truncated)
         self.obs, self.mask, self._resets = self._vectors(obs), self._masks(info), None
         found = before, actions, reward, self.obs, terminated, truncated, self.mask
@@ -110,6 +114,26 @@ class Stepper:
         if resets is None:
             return step
         return Step(*(np.asarray(column)[~resets] for column in step))
+
+    def told(self, name: str, found: Step) -> np.ndarray:
+        """What `info` told of a step that was just made, [M, ...], also where an episode ended.
+
+        Where every environment only reset itself, nothing was told: [0].
+
+        Raises:
+            ValueError: the environments do not tell it.
+        """
+        if not len(found.env):
+            return np.zeros(0)
+        final = self.info.get("final_info")
+        last = final[name] if isinstance(final, Mapping) and name in final else None
+        if name not in self.info and last is None:
+            raise ValueError(f"info must hold {name!r}; it holds {sorted(self.info)}")
+        value = np.asarray(self.info.get(name, last))[found.env]
+        ended = np.logical_or(found.terminated, found.truncated)
+        if last is not None and ended.any():
+            value[ended] = np.asarray(last)[found.env[ended]]
+        return value
 
     def _begin_again(self, step: Step, ended: np.ndarray, info: Mapping[str, Any]) -> Step:
         """The step with its true last observations; `obs` and `mask` go on with what comes next."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
@@ -32,20 +33,23 @@ class Training:
         ValueError: the spaces, the learner and the capacity do not fit together.
     """
 
+    kind, title = "dqn", "DQN"  # of a saved run: in its settings, and in a sentence
+
     def __init__(self, envs: Envs, learner: QLearner, *, seed: int):
         self.learner, self.config, self.seed = learner, learner.config, seed
         self.stepper = stepper = Stepper(as_vector(envs))
-        self.replay = make_replay(self.config, stepper.obs_size, stepper.num_actions)
+        values = self._num_values()
+        self.replay = make_replay(self.config, stepper.obs_size, values)
         self.updates = self.syncs = 0
         self._asked = 0  # steps that `run` was asked for, in all
         self._n_step = NStep(self.config.n_step, self.config.gamma, stepper.num_envs)
         self._explore, self._sample = generator(seed, "explore"), generator(seed, "replay")
         self._log = RunLog(stepper, seed=seed)
         self._discount = np.full(stepper.num_envs, self.config.gamma)
-        self._zeros = np.zeros((stepper.num_envs, stepper.num_actions), np.float32)
+        self._zeros = np.zeros((stepper.num_envs, values), np.float32)
         self._check_sizes()
 
-    def run(self, num_steps: int) -> "Training":
+    def run(self, num_steps: int) -> Self:
         """Goes on for `num_steps` more steps, counted over all environments.
 
         They step together, so a run may go up to N - 1 steps further; the next one makes up for it.
@@ -82,19 +86,30 @@ class Training:
         if found.shape != (needed := self._zeros.shape):
             raise ValueError(f"the learner gives values of the shape {found.shape}, not {needed}")
 
+    def _num_values(self) -> int:
+        """How many values the learner gives for an observation."""
+        return self.stepper.num_actions
+
     def _act(self) -> Step:
-        epsilon, stepper = epsilon_at(self.config, self.step), self.stepper
+        actions = self._choose(epsilon_at(self.config, self.step))
+        self._log.note(actions)
+        return self.stepper.step(actions)
+
+    def _choose(self, epsilon: float) -> np.ndarray:
+        """The actions of all environments, [N]."""
+        stepper = self.stepper
         values = self.learner.q_values(stepper.obs) if epsilon < 1 else self._zeros  # [N, A]
         mask = stepper.mask if stepper.masked else None
-        actions = epsilon_greedy_batch(values, epsilon, self._explore, mask)
-        self._log.note(actions)
-        return stepper.step(actions)
+        return epsilon_greedy_batch(values, epsilon, self._explore, mask)
 
     def _observe(self, found: Step) -> None:
         ended = self._log.count(found)
+        self.replay.add(self._n_step.push(self._transitions(found), found.env, ended))
+
+    def _transitions(self, found: Step) -> Transitions:
+        """What a step adds to the replay."""
         columns = found.obs, found.action, found.reward, found.next_obs, found.terminated
-        single = Transitions(*columns, self._discount[: len(found.env)], found.next_mask)
-        self.replay.add(self._n_step.push(single, found.env, ended))
+        return Transitions(*columns, self._discount[: len(found.env)], found.next_mask)
 
     def _learn(self) -> None:
         config, group = self.config, self.config.updates_per_call
@@ -114,18 +129,19 @@ class Training:
         learner, replay, n_step = self.learner.state(), self.replay.state(), self._n_step.state()
         parts = {"run": self._log.done(), "learner": learner, "replay": replay, "n_step": n_step}
         settings = {
-            "training": "dqn",
+            "training": self.kind,
             "config": asdict(self.config),
             "environments": self._log.environments(),
             "seed": self.seed,
             "counts": [self.updates, self.syncs, self._asked],
             "explore": self._explore.bit_generator.state,
             "sample": self._sample.bit_generator.state,
+            **self._own_settings(),
         }
         checkpoint.save(path, checkpoint.joined(parts), settings)
 
     @classmethod
-    def resume(cls, path: str | Path, envs: Envs, learner: QLearner) -> "Training":
+    def resume(cls, path: str | Path, envs: Envs, learner: QLearner) -> Self:
         """A saved run, ready to go on as if it had never stopped.
 
         Args:
@@ -139,10 +155,10 @@ class Training:
                 repeat what they did: they use randomness that `reset(seed)` does not reach.
         """
         arrays, settings = checkpoint.load(path)
-        if settings.get("training") != "dqn":
-            raise ValueError(f"{path} is not a saved run of DQN")
+        if settings.get("training") != cls.kind:
+            raise ValueError(f"{path} is not a saved run of {cls.title}")
         refuse_others(path, settings["config"], checkpoint.plain(asdict(learner.config)))
-        training = cls(envs, learner, seed=settings["seed"])
+        training = cls._begin(settings, envs, learner)
         refuse_others(path, settings["environments"], training._log.environments())
         training._log.step_again(checkpoint.part_of(arrays, "run"), path)
         learner.restore(checkpoint.part_of(arrays, "learner"))
@@ -152,6 +168,15 @@ class Training:
         training._explore.bit_generator.state = settings["explore"]
         training._sample.bit_generator.state = settings["sample"]
         return training
+
+    def _own_settings(self) -> dict[str, Any]:
+        """What a saved run says beside the settings of every run."""
+        return {}
+
+    @classmethod
+    def _begin(cls, settings: dict[str, Any], envs: Envs, learner: QLearner) -> Self:
+        """A run with the settings of a saved one, at its beginning."""
+        return cls(envs, learner, seed=settings["seed"])
 
 
 def run_and_keep_best(

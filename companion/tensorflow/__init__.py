@@ -6,6 +6,7 @@ from companion.tensorflow import start as start  # isort: split
 from companion.tensorflow.checkpoint import load, load_into, save, weights_of
 from companion.tensorflow.dqn import DQNLearner, QNetwork, td_loss, td_target
 from companion.tensorflow.encoders import GRUEncoder, ItemEmbedding, last_state, masked_mean
+from companion.tensorflow.offline import conservative_gap, cql_loss
 from companion.tensorflow.policy_gradient import (
     PolicyGradientLearner,
     PolicyNetwork,
@@ -16,6 +17,7 @@ from companion.tensorflow.policy_gradient import (
 from companion.tensorflow.recommend import NextBasketLearner, NextBasketModel, next_basket_loss
 from companion.tensorflow.runtime import setup
 from companion.tensorflow.slate_policy import entropy, masked_logits, slate_log_probability
+from companion.tensorflow.slate_q import slate_target, slate_td_loss
 
 __all__ = [
     "DQNLearner",
@@ -26,6 +28,8 @@ __all__ = [
     "PolicyGradientLearner",
     "PolicyNetwork",
     "QNetwork",
+    "conservative_gap",
+    "cql_loss",
     "entropy",
     "last_state",
     "load",
@@ -38,6 +42,8 @@ __all__ = [
     "save",
     "setup",
     "slate_log_probability",
+    "slate_target",
+    "slate_td_loss",
     "td_loss",
     "td_target",
     "value_loss",

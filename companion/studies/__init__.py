@@ -1,0 +1,1 @@
+"""Comparisons that are too long for a page: how they are made, and the tables that they left."""
