@@ -38,8 +38,8 @@ def compared(
     Returns:
         Indexed by policy: the mean `return` of an episode, its `difference` to the incumbent's,
         `low` and `high` end of the difference's 95 % interval (Student's, paired by seed),
-        `verdict` (none of the incumbent), the mean `seconds` of training, and the number of `seeds`. Policies that share
-        fewer than two seeds with the incumbent are left out.
+        `verdict` (empty for the incumbent), the mean `seconds` of training, and the number of
+        `seeds`. Policies that share fewer than two seeds with the incumbent are left out.
 
     Raises:
         ValueError: fewer than two seeds of the incumbent are there.
@@ -88,4 +88,4 @@ def _with_seeds_of(here: pd.DataFrame, incumbent: str) -> list[str]:
     """The policies that share two seeds or more with one of them."""
     seeds = here.groupby("policy", sort=False)["seed"].agg(set)
     theirs = seeds.get(incumbent, set())
-    return [policy for policy, mine in seeds.items() if len(mine & theirs) > 1]
+    return [str(policy) for policy, mine in seeds.items() if len(mine & theirs) > 1]
