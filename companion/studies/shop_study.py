@@ -77,19 +77,13 @@ def run(cell: Cell, given: Terms | None = None) -> dict[str, object]:
     if cell.policy in _market(cell.market).without:
         raise ValueError(f"{cell.policy!r} cannot be made in the market {cell.market!r}")
     budget, judges = given or terms(cell.market)
-    bench = _bench(cell.market, cell.seed, budget, cell.framework)
-    start = time.process_time()
+    start = time.process_time()  # the choice model is fitted anew, and is part of the price
+    bench = Bench(_market(cell.market), cell.seed, budget, cell.framework)
     served = RECIPES[cell.policy](bench, min(COPIES, judges))
     seconds = time.process_time() - start
     found = episodes(served.policy, served.shop, shoppers=judges, seed=cell.seed)
     means = {name: float(np.mean(getattr(found, name))) for name in FIGURES}
     return {**cell._asdict(), **means, "seconds": round(seconds, 1)}
-
-
-@lru_cache(maxsize=1)
-def _bench(name: str, seed: int, budget: Budget, framework: str) -> Bench:
-    """Of several cells of one market and seed: the choice model is fitted once."""
-    return Bench(_market(name), seed, budget, framework)
 
 
 @lru_cache(maxsize=1)
