@@ -8,6 +8,7 @@ from parity import load
 from test_rl_policy_gradient import LinearActorCritic, column, first
 from worlds import InPlace, ThreeSteps
 
+from companion.rl.offline_log import collect_log
 from companion.rl.on_policy import collect, to_batch
 from companion.rl.policy_gradient import PolicyBatch, actor_critic, ppo, reinforce
 from companion.rl.policy_gradient_training import PolicyTraining
@@ -78,6 +79,13 @@ def test_rl_15_an_array_that_is_reused_is_stored_each_time():
         assert found.next_obs[:, 0, 0].tolist() == [2, 3, 4] * 2
         assert found.reward[:, 0].tolist() == [2, 3, 4] * 2
         assert found.terminated[:, 0].tolist() == [False, False, True] * 2
+
+
+def test_rl_15_a_finished_log_keeps_what_each_step_gave():
+    envs = OneReward([InPlace], autoreset_mode=gym.vector.AutoresetMode.DISABLED)
+    log = collect_log(envs, lambda obs, mask: mask / mask.sum(1, keepdims=True), steps=6, seed=0)
+    assert log.reward.tolist() == [2, 3, 4] * 2
+    assert log.terminated.tolist() == [False, False, True] * 2
 
 
 def test_rl_25_steps_that_only_reset_are_not_learnt_from():

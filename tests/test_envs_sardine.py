@@ -11,7 +11,6 @@ from gymnasium.spaces import Box, Discrete
 from companion.core.seeding import generator
 from companion.envs.policies import Choice, RandomPolicy, ScorePolicy, StepResult, after_step, play
 from companion.envs.sardine import DEFAULT, SardineVectorEnv, layout
-from companion.envs.sardine_features import NAMES, SardineFeatures
 from companion.envs.shop_candidates import Candidates, CandidateShop
 from companion.envs.shop_page import MEMORY
 from companion.envs.trials import episodes, paired
@@ -21,6 +20,7 @@ from companion.recommenders.choice_model import (
     fitted_utility,
     myopic_policy,
 )
+from companion.recommenders.sardine_features import NAMES, SardineFeatures
 from companion.rl.rollout import Stepper
 
 pytest.importorskip("sardine", reason="sardine-rec is not installed")
@@ -49,6 +49,13 @@ def test_each_copy_is_sardine_itself():
         assert obs[1, shop.parts["recent"]] == pytest.approx(seen["hist"])
         assert terminated[1] == ended == False  # noqa: E712
     assert len(set(rows)) > 2
+    shop.reset()  # without a seed its own stream goes on
+    alone.reset()
+    for page in range(30):
+        shown = slates(page, 3)
+        np.testing.assert_array_equal(
+            shop.step(shown)[4]["click"][1], alone.step(shown[1])[0]["clicks"]
+        )
 
 
 def test_observations_hold_recent_clicks_and_places_by_topic():
@@ -155,7 +162,11 @@ def test_slates_that_are_drawn_can_be_shown():
     shop = SardineVectorEnv(3)
     shop.action_space.seed(0)
     shop.reset(seed=0)
-    shop.step(shop.action_space.sample())
+    drawn = shop.action_space.sample()
+    assert shop.action_space.contains(drawn)
+    _, reward, _, _, info = shop.step(drawn)
+    np.testing.assert_allclose(reward, 0.2 * info["click"].sum(axis=1))
+    np.testing.assert_array_equal(info["page"], 1)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +201,8 @@ def test_wrong_arguments_are_refused():
         shop.step(slates(0, 2))
     with pytest.raises(ValueError, match="there must be 2 seeds; got 3"):
         shop.reset(seed=[1, 2, 3])
+    with pytest.raises(ValueError, match="there must be 2 seeds; got 0"):
+        shop.reset(seed=[])
     with pytest.raises(ValueError, match="reset_mask is not taken"):
         shop.reset(options={"reset_mask": np.ones(2, bool)})
     shop.reset(seed=0)
@@ -293,5 +306,5 @@ def test_features_by_hand():
 
 def test_features_need_their_parts():
     world = SardineVectorEnv(1).world
-    with pytest.raises(ValueError, match=r"must have 'recent'; it has \['clicked', 'shown'\]"):
+    with pytest.raises(ValueError, match=r"the part 'recent'; it has \['clicked', 'shown'\]"):
         SardineFeatures(world, {"clicked": slice(0, 10), "shown": slice(10, 20)})

@@ -480,6 +480,8 @@ def test_numbers_of_copies_and_of_seeds():
         many(0)
     with pytest.raises(ValueError, match="there must be 2 seeds; got 3"):
         many(2).reset(seed=[1, 2, 3])
+    with pytest.raises(ValueError, match="there must be 2 seeds; got 0"):
+        many(2).reset(seed=[])
     with pytest.raises(ValueError, match="reset_mask is not taken"):
         many(2).reset(options={"reset_mask": np.ones(2, bool)})
 

@@ -48,7 +48,6 @@ def test_a_dense_network_by_hand():
     assert size.operations == 2 * (3 * 4 + 4 * 2)
     assert size.kept == 3 + 4
     assert (size.memory, size.training_memory(), size.training_memory(10)) == (104, 416, 696)
-    assert size.training_operations == 3 * size.operations
 
 
 def test_operations_are_the_multiplications_and_additions_of_a_product():
@@ -267,13 +266,8 @@ def test_pytorch_counts_the_same_operations(world, sizes):
     }.items():
         learner = twin.DQNLearner(config, obs_size=obs, num_actions=20, seed=0)
         with counter(display=False) as forward:
-            loss = learner.online(torch.zeros(1, obs)).sum()
+            learner.online(torch.zeros(1, obs))
         assert forward.get_total_flops() == sizes[name].operations
-        with counter(display=False) as backward:
-            loss.backward()
-        first = 2 * obs * config.hidden_sizes[0]  # the observation needs no gradient
-        total = forward.get_total_flops() + backward.get_total_flops()
-        assert total == sizes[name].training_operations - first
     actor = twin.PolicyGradientLearner(actor_critic(), obs_size=obs, num_actions=20, seed=0)
     with counter(display=False) as both:
         actor.network(torch.zeros(1, obs))

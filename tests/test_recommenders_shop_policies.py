@@ -11,6 +11,7 @@ from companion.envs.policies import (
     ScorePolicy,
     StepResult,
     after_step,
+    gathered,
     play,
 )
 from companion.envs.shop import ShopConfig, ShopEnv, ShopVectorEnv, layout
@@ -261,6 +262,26 @@ def test_a_run_depends_on_its_seed_alone():
     np.testing.assert_array_equal(play(envs, RandomPolicy(3), steps=30, seed=1).reward, one)
     with pytest.raises(ValueError, match="steps must be 1 or more; got 0"):
         play(envs, RandomPolicy(3), steps=0, seed=1)
+
+
+def test_what_is_gathered_are_copies_of_each_step_of_a_policy_that_does_not_learn():
+    class Still(RandomPolicy):
+        def learn(self, obs, slate, info):
+            raise AssertionError("it learns")
+
+    place, pages = np.zeros(40, np.int64), []
+
+    def row(obs, slate, info):
+        place[:] += 1  # the same array at every step
+        return place, slate.items, info["click"]
+
+    steps, items, click = gathered(shops(), Still(3), row, steps=4, seed=2)
+    np.testing.assert_array_equal(steps, np.repeat([1, 2, 3, 4], 40))
+    play(shops(), RandomPolicy(3), steps=4, seed=2, watch=lambda *page: pages.append(page))
+    np.testing.assert_array_equal(items, np.concatenate([slate.items for _, slate, _ in pages]))
+    np.testing.assert_array_equal(click, np.concatenate([info["click"] for *_, info in pages]))
+    with pytest.raises(ValueError, match="steps must be 1 or more; got 0"):
+        gathered(shops(), RandomPolicy(3), row, steps=0, seed=1)
 
 
 @pytest.mark.parametrize("k", [1, 3])

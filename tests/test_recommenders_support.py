@@ -102,6 +102,21 @@ def test_the_log_tells_the_click_rate_of_a_policy_that_did_not_write_it(behaviou
     assert alone.low > 1.05 * truth.mean
 
 
+@pytest.mark.parametrize("wished", [(0, 5, 11), (11, 5, 0)])
+def test_places_whose_items_differ_are_read_one_by_one(wished):
+    """Sums over all places together say .186 for .211 of such a page."""
+    scores = np.zeros(ITEMS)
+    scores[np.argsort(-WORLD.popularity)[list(wished)]] = 3, 2, 1
+    fixed = ScorePolicy("fixed", lambda obs, info: scores, Choice(K))
+    for writer, steps in ((RandomPolicy(K), 2_000), (ExploringPolicy(BEST, 0.5), 1_000)):
+        truth = click_rate(shown(shop(), fixed, steps=500, seed=1), seed=0)
+        estimate = click_rate(
+            match(shop(), writer, fixed, steps=steps, seed=2), seed=0, level=0.999
+        )
+        assert estimate.low < truth.mean < estimate.high
+        assert estimate.high - estimate.low < 0.25 * truth.mean
+
+
 def test_a_policy_that_draws_is_read_as_well():
     drawn = ScorePolicy("drawn", lambda obs, info: 8 * WORLD.popularity, Choice(K, temperature=0.5))
     truth = click_rate(shown(shop(), drawn, steps=500, seed=1), seed=0)
@@ -132,13 +147,13 @@ def test_pages_of_another_length_are_refused():
 
 
 def test_the_estimates_by_hand():
-    """Four pages of two places: C = 5 + 2, Z = 4 + 1; all weights are 5 + 2 + 1 + 4 + 1."""
+    """Four pages of two places: odds of 7 / 1 and 0 / 4; shares of 7 / 8 and 0 / 5."""
     log = pages(
         [[5, 0], [2, 1], [0, 4], [1, 0]], [[1, 0], [1, 0], [0, 0], [0, 0]], shopper=[0, 1, 2, 2]
     )
     choice, alone = (click_rate(log, seed=0, assumption=each) for each in ("choice", "independent"))
-    assert choice.mean == pytest.approx(7 / (5 + 2 * 7))
-    assert alone.mean == pytest.approx(7 / 13)
+    assert choice.mean == pytest.approx(7 / 8 / 2)
+    assert alone.mean == pytest.approx((7 / 8 + 0 / 5) / 2)
     assert choice.users == 3
 
 
@@ -166,8 +181,9 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
         return Matched(weight, click, shopper)
 
     weight, click, _ = one(10**6, 400_000)
-    top, none = (weight * click).sum(), weight[~click.any(axis=1)].sum()
-    truths = {"choice": top / (none + 2 * top), "independent": top / weight.sum()}
+    top, none = (weight * click).sum(axis=0), weight[~click.any(axis=1)].sum(axis=0)
+    odds = (top / none).sum()
+    truths = {"choice": odds / (1 + odds) / 2, "independent": (top / weight.sum(axis=0)).mean()}
     for assumption, truth in truths.items():
         inside = []
         for seed in range(200):

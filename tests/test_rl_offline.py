@@ -408,6 +408,9 @@ def test_what_does_not_fit_is_named():
     replay = replay_of(cliff_log(steps=40), gamma=GAMMA, behaviour=safe)
     with pytest.raises(ValueError, match="the learner has 3 actions; those of the log are 4"):
         fit_offline(TableLearner(settings(), actions=3), replay, updates=1, seed=0)
+    everything = replay_of(cliff_log(steps=40), gamma=GAMMA)  # nothing was ever forbidden
+    with pytest.raises(ValueError, match="the learner has 5 actions; those of the log are 4"):
+        fit_offline(TableLearner(settings(), actions=5), everything, updates=1, seed=0)
     with pytest.raises(ValueError, match="the replay is empty"):
         fit_offline(TableLearner(settings()), Replay(5, 48, 4), updates=1, seed=0)
 

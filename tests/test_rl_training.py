@@ -13,8 +13,9 @@ from parity import FRAMEWORKS, load
 from companion.core import checkpoint
 from companion.rl.dqn import DQNConfig, beta_at, epsilon_at
 from companion.rl.rollout import evaluate, greedy
+from companion.rl.run_log import Episode
 from companion.rl.targets import td_target_reference
-from companion.rl.training import Episode, Training, run_and_keep_best
+from companion.rl.training import Training, run_and_keep_best
 
 SMALL = {
     "batch_size": 4,

@@ -192,8 +192,9 @@ def test_the_kept_table_has_ten_seeds_of_all_that_it_has():
     assert not table.duplicated(shop_study.KEY).any()
     counts = table.groupby(["market", "policy", "framework"])["seed"].nunique()
     assert (counts >= 10).all(), counts[counts < 10]
-    assert set(RECIPES) == set(table[table["market"] == "calibrated"]["policy"])
-    assert set(table["market"]) <= set(MARKETS)
+    for where in MARKETS:
+        here = table[(table["market"] == where) & (table["framework"] == "pytorch")]
+        assert set(here["policy"]) == set(shop_study.KEPT[where])
     assert table[["returns", "click_rate", "pages"]].gt(0).all(axis=None)
 
 
@@ -211,8 +212,9 @@ def test_a_row_of_the_kept_table_comes_out_again(where, policy):
     table, cell = load(), Cell(where, policy, "pytorch", 0)
     known = table[np.logical_and.reduce([table[n] == v for n, v in cell._asdict().items()])]
     found = run(cell)
-    # Other processors add in another order: a learner then goes another way, but not far.
-    within = 0.001 if policy == "own frequency" else 0.15
+    # Other processors add in another order: a network then goes another way, but not far. What
+    # other policies have with this seed lies further off.
+    within = 0.04 if policy == "SlateQ" else 0.002
     assert found["returns"] == pytest.approx(float(known["returns"].iloc[0]), abs=within)
     assert terms(where).judges == 2_000
 

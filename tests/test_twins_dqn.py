@@ -398,3 +398,12 @@ def test_tensorflow_traces_an_update_once():
         each.update(make_batch(seed, lead=(2, B)))
         each.sync_target(0.5)
     assert each._compiled_steps.experimental_get_tracing_count() == 1
+
+
+def test_weights_of_double_precision_are_taken(twins):
+    for twin in twins:
+        learner = twin.DQNLearner(DQNConfig(), obs_size=4, num_actions=3, seed=0)
+        wide = {name: value.astype(np.float64) for name, value in learner.get_weights().items()}
+        learner.set_weights({name: value + 0.5 for name, value in wide.items()})
+        for name, value in learner.get_weights().items():
+            np.testing.assert_allclose(value, wide[name] + 0.5, rtol=1e-6)

@@ -15,7 +15,6 @@ import pandas as pd
 
 from companion.envs.assumptions_form import DECLARED, FORM, HAND, UNKNOWN, Origin
 from companion.envs.calibration import PROFILES, SHOPPERS
-from companion.envs.calibration_fit import FREE
 from companion.envs.calibration_targets import BETWEEN, OPEN_BANDIT, RETAILROCKET, VIRTUAL_TAOBAO
 from companion.envs.shop_view import ShopConfig
 from companion.envs.shopper import ShopperConfig
@@ -108,8 +107,8 @@ def assumptions(
         A row for each assumption, by part ("shopper", "shop", "form", "world",
         "log" or "left out") and name: `meaning`,
         `value`, a column for each other profile of the calibration (empty where it agrees with the
-        calibrated one), `unit`, `how` (see above) and `source`. A fitted value that is not the
-        calibrated one is said to be "changed".
+        calibrated one), `unit`, `how` (see above) and `source`. A value that is not the
+        default's is said to be "changed", whatever it comes from.
     """
     used = shopper or ShopperConfig()
     others = PROFILES[1:]
@@ -135,8 +134,3 @@ def _elsewhere(profile: str, part: str, name: str) -> object:
         return ""
     value = getattr(SHOPPERS[profile], name)
     return "" if value == getattr(ShopperConfig(), name) else value
-
-
-def fitted() -> tuple[str, ...]:
-    """The settings that the calibration may move, in the order of the table."""
-    return tuple(name for name in SHOPPER if name in FREE)

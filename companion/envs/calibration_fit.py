@@ -114,7 +114,9 @@ def fit(
     seed: int = 0,
     rounds: int = 6,
 ) -> ShopperConfig:
-    """The least squares of (simulated - middle of the target) / tolerance.
+    """The least squares of (simulated - middle of the target) / scale.
+
+    The scale is the target's tolerance and half of its range.
 
     The same shoppers with the same luck are met in every evaluation, so the figures move little by
     little with the settings.

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from companion.envs.calibration_walk import mix_of
 from companion.envs.shop_state import facts
+from companion.envs.shop_tables import mix_of
 from companion.envs.shop_world import TRAIN_SHARE, ShopWorld, load_purchases, world_from_events
 from companion.envs.shopper import ShopperConfig
 

@@ -13,10 +13,10 @@ from companion.core.seeding import generator
 from companion.envs.policies import Policy
 from companion.envs.shop_floor import Floor
 from companion.envs.shop_luck import first_keys
-from companion.envs.shop_state import State, hidden, utilities
-from companion.envs.shop_tables import ShopWorld
+from companion.envs.shop_state import State, convictions, hidden, utilities
+from companion.envs.shop_tables import ShopWorld, mix_of
 from companion.envs.shop_view import ShopConfig
-from companion.envs.shopper import ShopperConfig, chance, conviction, page_shares, unneeded
+from companion.envs.shopper import ShopperConfig, chance, page_shares
 
 TOGETHER = 1_000  # shoppers stepped together
 PLACES, VISITS, LONGEST = 10, 3, 100  # items on a page, visits, pages of a visit in the mean
@@ -40,11 +40,6 @@ class Walk(NamedTuple):
     bought: np.ndarray  # [N, I] expected purchases
 
 
-def mix_of(world: ShopWorld) -> np.ndarray:
-    """The shop's own shares of purchases by topic, [C]."""
-    return np.bincount(world.topic, world.popularity, minlength=world.num_topics)
-
-
 class Funnel(NamedTuple):
     """Chances of each place of a page, of all stages up to this one."""
 
@@ -61,15 +56,8 @@ def expected(floor: Floor, slates: np.ndarray) -> Funnel:
         slates: [N, K] items.
     """
     known, rules, seen = floor.facts, floor.rules, hidden(floor.state)
-    user, rows = seen.user[:, None], np.arange(len(slates))[:, None]
     click = page_shares(utilities(known, rules, seen, slates), rules)
-    last = seen.last_bought[rows, known.kind[slates]]
-    fit = conviction(
-        rules,
-        known.familiar[user, slates],
-        known.dear[slates] - known.level[user],
-        unneeded(seen.day[:, None] - last, rules.need_days),
-    )
+    fit = convictions(known, rules, seen, slates)
     cart = click * chance(rules.cart + rules.cart_fit * fit)
     return Funnel(click, cart, cart * chance(rules.purchase + rules.purchase_fit * fit))
 

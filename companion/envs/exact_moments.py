@@ -17,7 +17,7 @@ from companion.envs.shop_floor import Floor
 from companion.envs.shop_luck import first_keys
 from companion.envs.shop_page import Scene, pages
 from companion.envs.shop_state import State
-from companion.envs.shop_tables import ShopWorld, check
+from companion.envs.shop_tables import ShopWorld, check, mix_of
 from companion.envs.shop_visits import leave
 from companion.envs.shopper import ShopperConfig, chance
 
@@ -69,7 +69,7 @@ def corner(world: ShopWorld, *, topics: int = 2, per_topic: int = 2, users: int 
     Raises:
         ValueError: a number is below 1, or there are fewer in the world; or one item is left.
     """
-    sold = np.bincount(world.topic, world.popularity, minlength=world.num_topics)
+    sold = mix_of(world)
     limits = {"topics": int(np.count_nonzero(sold)), "per_topic": world.num_items}
     limits |= {"users": world.num_users}
     for (name, most), number in zip(limits.items(), (topics, per_topic, users), strict=True):
@@ -156,13 +156,9 @@ def layers(floor: Floor, limit: int) -> list[Layer]:
     items, places = floor.world.num_items, floor.config.slate_size
     width = max(perm(items, places) * places, 1 + STAGES * items)
     state, found = first_moments(floor), []
+    _check_size(0, state, width, limit)  # before all slates are made
+    slates = slates_of_shop(floor)
     for page in range(floor.config.horizon):
-        if len(state.user) * width > limit:
-            raise ValueError(
-                f"page {page} has {len(state.user)} moments, each with {width} events or places of "
-                f"slates, more than {limit} in all: take fewer items, places, pages or households"
-            )
-        slates = slates_of_shop(floor)
         chances = _chances(floor, state, slates)
         after, stays = _events(floor, state)
         stays *= _happens(state, slates, chances[1])
@@ -173,7 +169,16 @@ def layers(floor: Floor, limit: int) -> list[Layer]:
         if not len(first):
             break
         state = _rows(after, first)
+        _check_size(page + 1, state, width, limit)
     return found
+
+
+def _check_size(page: int, state: State, width: int, limit: int) -> None:
+    if len(state.user) * width > limit:
+        raise ValueError(
+            f"page {page} has {len(state.user)} moments, each with {width} events or places of "
+            f"slates, more than {limit} in all: take fewer items, places, pages or households"
+        )
 
 
 def _merged(after: State, stays: np.ndarray, floor: Floor) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,9 @@ import numpy as np
 from companion.envs.best_slate import best_slate
 from companion.envs.policies import Info, mask_of
 from companion.envs.shop_floor import Floor
-from companion.envs.shop_state import hidden, utilities
+from companion.envs.shop_state import convictions, hidden, utilities
 from companion.envs.shop_vector import ShopVectorEnv
-from companion.envs.shopper import chance, conviction, unneeded
+from companion.envs.shopper import chance
 from companion.envs.slates import Slate
 
 
@@ -25,10 +25,7 @@ def click_values(floor: Floor) -> np.ndarray:
         floor: with N shoppers; not changed.
     """
     known, rules, weights, seen = floor.facts, floor.rules, floor.config, hidden(floor.state)
-    days = seen.day[:, None] - seen.last_bought  # [N, G]
-    dear = known.dear - known.level[seen.user][:, None]  # [N, I]
-    satisfied = unneeded(days, rules.need_days)[:, known.kind]  # [N, I]
-    fit = conviction(rules, known.familiar[seen.user], dear, satisfied)
+    fit = convictions(known, rules, seen)  # [N, I]
     cart = chance(rules.cart + rules.cart_fit * fit)
     bought = chance(rules.purchase + rules.purchase_fit * fit)
     value: np.ndarray = weights.click + cart * (weights.cart + bought * weights.purchase)

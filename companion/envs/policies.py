@@ -15,6 +15,7 @@ from companion.envs.slates import Slate, epsilon_greedy_slate, plackett_luce, to
 
 Info = Mapping[str, Any]
 Scores = Callable[[np.ndarray, Info], np.ndarray]  # obs [N, D], info -> [N, I] or [I]
+Row = Callable[[np.ndarray, Slate, Info], tuple[np.ndarray, ...]]
 
 
 class Policy(Protocol):
@@ -240,3 +241,28 @@ def play(
         rows.append((after["reward"], *counts, after["terminated"], after["truncated"]))
         obs, info = result.next_obs, result.info
     return Played(*(np.stack(column) for column in zip(*rows, strict=True)))
+
+
+def gathered(
+    envs: gym.vector.VectorEnv[Any, Any, Any], policy: Policy, row: Row, *, steps: int, seed: int
+) -> list[np.ndarray]:
+    """What is to be kept of T pages of N shoppers, in columns; the policy does not learn.
+
+    Args:
+        envs: as in `play`, and so are policy, steps and seed.
+        row: what `learn` would be called with -> some arrays, each with the same first axis in
+            every step. They are copied, so that an environment may write into its own.
+
+    Returns:
+        Each of those arrays, of all steps one after another.
+
+    Raises:
+        ValueError: steps is below 1.
+    """
+    rows: list[list[np.ndarray]] = []
+
+    def keep(obs: np.ndarray, slate: Slate, info: Info) -> None:
+        rows.append([np.array(one) for one in row(obs, slate, info)])
+
+    play(envs, policy, steps=steps, seed=seed, learn=False, watch=keep)
+    return [np.concatenate(column) for column in zip(*rows, strict=True)]

@@ -23,8 +23,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from companion.envs.shop_page import FAULTS, MEMORY, NO_CLICK, first_fault
-from companion.envs.shop_vector import Info, final_infos, refuse_render, slates_of
-from companion.envs.shop_view import SlateSpace
+from companion.envs.shop_vector import Info, final_infos, refuse_render, seeds_of, slates_of
+from companion.envs.shop_view import action_spaces
 from companion.envs.tables import NEEDS_RESET
 
 DEFAULT = "sardine/SlateTopK-BoredInf-v0"
@@ -113,9 +113,7 @@ class SardineVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.parts, self._on = layout(topics), False
         self.single_observation_space = gymnasium.spaces.Box(0, 1, (3 * topics + 1,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        single, many = gymnasium.spaces.Discrete(items), SlateSpace(items, (num_envs, places))
-        self.single_action_space = single if places == 1 else SlateSpace(items, (places,))
-        self.action_space = batch_space(single, num_envs) if places == 1 else many
+        self.single_action_space, self.action_space = action_spaces(items, places, num_envs)
         self._every, self._allowed = np.ones(num_envs, bool), np.ones((num_envs, items), bool)
         self._obs = np.zeros((num_envs, 3 * topics + 1), np.float64)
         self._page = np.zeros(num_envs, np.int64)
@@ -132,19 +130,11 @@ class SardineVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Raises:
             ValueError: not N seeds.
         """
-        if options is not None and "reset_mask" in options:
-            raise ValueError("reset_mask is not taken: a copy resets itself when its episode ends")
-        super().reset(seed=seed if seed is None or isinstance(seed, int) else int(seed[0]))
-        seeds: list[int | None] = [None] * self.num_envs
-        if isinstance(seed, int):
-            seeds = [seed + n for n in range(self.num_envs)]
-        elif seed is not None:
-            seeds = [int(one) for one in seed]
-        elif not self._on:
+        seeds = seeds_of(seed, self.num_envs, options)
+        super().reset(seed=seeds[0] if seeds else None)
+        if not seeds and not self._on:
             seeds = self.np_random.integers(2**31, size=self.num_envs).tolist()
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"there must be {self.num_envs} seeds; got {len(seeds)}")
-        self._begin(np.arange(self.num_envs), seeds)
+        self._begin(np.arange(self.num_envs), seeds or [None] * self.num_envs)
         self._on = True
         return self._obs.astype(np.float32), self._marked(self._known())
 
@@ -165,25 +155,24 @@ class SardineVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """
         if not self._on:
             raise ResetNeeded(NEEDS_RESET)
-        places, copies = self.slate_size, self.num_envs
-        shapes: list[tuple[int, ...]] = [(copies, places)] + [(copies,)] * (places == 1)
-        slates = slates_of(actions, copies, places, *shapes)
+        slates = slates_of(actions, self.num_envs, self.slate_size)
         row, place, fault = first_fault(slates, self._allowed)
         if fault:
             raise ValueError(f"shopper {row}: item {slates[row, place]} {FAULTS[fault]}")
         found = [one.step(slate) for one, slate in zip(self._copies, slates, strict=True)]
         ended = np.array([terminated for _, _, terminated, _, _ in found])
-        self._remember(np.arange(copies), [seen for seen, *_ in found])
-        clicked = np.array([seen["clicks"] for seen, *_ in found], bool)
         self._page += 1
-        obs, last = self._obs.astype(np.float32), self._known() | _events(clicked)
-        info = self._marked(_events(clicked))
+        self._remember(np.arange(self.num_envs), [seen for seen, *_ in found])
+        clicked = np.array([seen["clicks"] for seen, *_ in found], bool)
+        obs, events = self._obs.astype(np.float32), _events(clicked)
+        info = self._marked(events)
         if ended.any():
-            info |= final_infos(obs, last, ended)
+            info |= final_infos(obs, self._known() | events, ended)
             self._begin(np.flatnonzero(ended), [None] * int(ended.sum()))
             obs = self._obs.astype(np.float32)
         reward = self._click * clicked.sum(axis=1)
-        return obs, reward, ended, np.zeros(copies, bool), info | self._marked(self._known())
+        truncated = np.zeros(self.num_envs, bool)
+        return obs, reward, ended, truncated, info | self._marked(self._known())
 
     def relevance(self) -> np.ndarray:
         """How attractive each item is now, [N, I], 0 to 1: for oracles, never for a policy."""
@@ -193,7 +182,7 @@ class SardineVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             found[copy] = 1 / (1 + np.exp(-(score - one.offset) * one.slope))
         return found
 
-    def _begin(self, rows: np.ndarray, seeds: list[int | None]) -> None:
+    def _begin(self, rows: np.ndarray, seeds: Sequence[int | None]) -> None:
         pairs = zip(rows, seeds, strict=True)
         found = [self._copies[copy].reset(seed=own)[0] for copy, own in pairs]
         self._obs[rows], self._page[rows] = 0, 0
@@ -209,9 +198,7 @@ class SardineVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             part *= MEMORY
             np.add.at(part, (every, topic), (1 - MEMORY) * counted / self.slate_size)
         obs[:, self.parts["recent"]] = recent
-        obs[:, self.parts["page"].start] = [
-            (self._copies[row].t - 1) / self.horizon for row in rows
-        ]
+        obs[:, self.parts["page"].start] = self._page[rows] / self.horizon
         self._obs[rows] = obs
 
     def _known(self) -> Info:

@@ -82,7 +82,7 @@ class ShopEnv(gymnasium.Env[Any, Any]):
     ) -> None:
         refuse_render(render_mode)
         self.floor = Floor(world, config, shopper, settings)
-        self.observation_space, self.action_space = self.floor.spaces()
+        self.observation_space, self.action_space, _ = self.floor.spaces()
         self.render_mode, self._row, self._on = render_mode, np.zeros(1, np.int64), False
 
     def reset(

@@ -17,7 +17,7 @@ from gymnasium.vector.utils import batch_space
 from companion.envs.candidates import Candidates, Catalogue, Found
 from companion.envs.policies import Choice, Info
 from companion.envs.shop_vector import slates_of
-from companion.envs.shop_view import SlateSpace
+from companion.envs.shop_view import action_spaces
 from companion.envs.slates import Slate
 from companion.envs.tables import NEEDS_RESET
 
@@ -108,11 +108,8 @@ class CandidateShop(VectorWrapper):
         low, high = np.append(base.low, -ends), np.append(base.high, ends)
         self.single_observation_space = Box(low, high, dtype=np.float32)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        several = self.slate_size > 1
-        one = SlateSpace(size, (self.slate_size,)) if several else Discrete(size)
-        many = SlateSpace(size, (self.num_envs, self.slate_size))
-        self.single_action_space = one
-        self.action_space = many if several else batch_space(one, self.num_envs)
+        actions = action_spaces(size, self.slate_size, self.num_envs)
+        self.single_action_space, self.action_space = actions
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
@@ -186,8 +183,7 @@ def _items_of(actions: np.ndarray, found: Found, places: int) -> np.ndarray:
         ValueError: a number is none of a candidate that may be shown; the shopper is named.
     """
     copies, size = found.items.shape
-    shapes: list[tuple[int, ...]] = [(copies, places)] + [(copies,)] * (places == 1)
-    number = slates_of(actions, copies, places, *shapes)
+    number = slates_of(actions, copies, places)
     outside = (number < 0) | (number >= size)
     wrong = outside | ~np.take_along_axis(found.mask, np.where(outside, 0, number), axis=1)
     if wrong.any():

@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import gymnasium
 import numpy as np
+from gymnasium.spaces import Box, Space
 
 from companion.envs import shop_luck
 from companion.envs.shop_page import FAULTS, FUNNEL, Scene, first_fault, pages
 from companion.envs.shop_state import empty_state, facts
 from companion.envs.shop_tables import check
-from companion.envs.shop_view import ShopConfig, SlateSpace, View
+from companion.envs.shop_view import ShopConfig, View, action_spaces
 from companion.envs.shop_visits import begin_episodes, guests, leave
 from companion.envs.shop_world import ShopWorld, load_world
 from companion.envs.shopper import ShopperConfig, rules
@@ -20,7 +20,7 @@ class Events(NamedTuple):
     """What happened on a page of each of N shoppers."""
 
     reward: np.ndarray  # [N]
-    terminated: np.ndarray  # [N] left for ever
+    terminated: np.ndarray  # [N] left for ever, or after the last visit that the episode allows
     truncated: np.ndarray  # [N] has seen `horizon` pages
     info: dict[str, np.ndarray]  # click, cart, purchase [N, K] bool; position, revenue [N]
 
@@ -58,13 +58,10 @@ class Floor:
         self.guests = guests(self.world, self.shopper, visits, places)
         self.view = View(self.config, self.world)
 
-    def spaces(self) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Space[Any]]:
-        """Observations [D] and actions of one shopper."""
-        items, places = self.world.num_items, self.config.slate_size
-        seen = gymnasium.spaces.Box(0.0, 1.0, (self.view.size,), np.float32)
-        if places == 1:
-            return seen, gymnasium.spaces.Discrete(items)
-        return seen, SlateSpace(items, (places,))
+    def spaces(self, copies: int = 1) -> tuple[Box, Space[Any], Space[Any]]:
+        """Observations [D] and actions of one shopper, and actions of N together."""
+        seen = Box(0.0, 1.0, (self.view.size,), np.float32)
+        return seen, *action_spaces(self.world.num_items, self.config.slate_size, copies)
 
     def open(self, keys: np.ndarray) -> None:
         """Lets N shoppers in, whose streams have these keys, [N] uint64."""

@@ -128,13 +128,30 @@ def utilities(
     """
     rows = np.arange(len(seen.user))[:, None]
     items = np.arange(len(known.topic))[None, :] if items is None else items
-    topic, kind = known.topic[items], known.kind[items]
+    topic = known.topic[items]
     fresh = freshness(seen.satiation[rows, topic], rules.boredom, rules.full)
     topics = seen.interest.shape[1]
     liked = relevance(seen.interest[rows, topic], fresh, topics, rules.interest_floor)
-    satisfied = unneeded(seen.day[:, None] - seen.last_bought[rows, kind], rules.need_days)
-    dear = known.dear[items] - known.level[seen.user][:, None]
     value = known.appeal[items] + rules.interest * liked
-    value += conviction(rules, known.familiar[seen.user[:, None], items], dear, satisfied)
-    value += rules.intent * (kind == seen.searched[:, None])
+    value += convictions(known, rules, seen, items)
+    value += rules.intent * (known.kind[items] == seen.searched[:, None])
     return value - rules.fatigue * tiredness(seen.page)[:, None]
+
+
+def convictions(
+    known: Facts, rules: Rules, seen: Hidden, items: np.ndarray | None = None
+) -> np.ndarray:
+    """What repeats, price and need say of each item to each shopper: `shopper.conviction`.
+
+    Args:
+        known: as in `utilities`, and so are rules, seen and items.
+
+    Returns:
+        [N, J] or [N, I] float64.
+    """
+    rows, user = np.arange(len(seen.user))[:, None], seen.user[:, None]
+    items = np.arange(len(known.topic))[None, :] if items is None else items
+    days = seen.day[:, None] - seen.last_bought[rows, known.kind[items]]
+    dear, familiar = known.dear[items] - known.level[user], known.familiar[user, items]
+    found: np.ndarray = conviction(rules, familiar, dear, unneeded(days, rules.need_days))
+    return found

@@ -114,6 +114,11 @@ def topic_counts(world: ShopWorld) -> np.ndarray:
     return counts.T.copy()
 
 
+def mix_of(world: ShopWorld) -> np.ndarray:
+    """The shop's own shares of purchases by topic, [C]."""
+    return np.bincount(world.topic, world.popularity, minlength=world.num_topics)
+
+
 def with_newcomers(world: ShopWorld, share: float) -> ShopWorld:
     """The world with one more household that has bought nothing: the shopper without a history.
 
@@ -132,7 +137,7 @@ def with_newcomers(world: ShopWorld, share: float) -> ShopWorld:
     """
     if not 0 < share < 1:
         raise ValueError(f"share must be between 0 and 1; got {share}")
-    mix = np.bincount(world.topic, world.popularity, minlength=world.num_topics)
+    mix = mix_of(world)
     return check(
         world._replace(
             user_ids=np.append(world.user_ids, "newcomer"),

@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from companion.envs import shop_luck
 from companion.envs.shop_floor import Floor
 from companion.envs.shop_state import Hidden, hidden, utilities
-from companion.envs.shop_view import ShopConfig, SlateSpace
+from companion.envs.shop_view import ShopConfig
 from companion.envs.shop_world import ShopWorld
 from companion.envs.shopper import ShopperConfig
 from companion.envs.tables import NEEDS_RESET
@@ -55,14 +55,9 @@ class ShopVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise ValueError(f"num_envs must be 1 or more; got {num_envs}")
         self.floor = Floor(world, config, shopper, settings)
         self.num_envs, self.render_mode = num_envs, render_mode
-        self.single_observation_space, self.single_action_space = self.floor.spaces()
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        places, items = self.floor.config.slate_size, self.floor.world.num_items
-        self.action_space = (
-            batch_space(self.single_action_space, num_envs)
-            if places == 1
-            else SlateSpace(items, (num_envs, places))
-        )
+        seen, self.single_action_space, self.action_space = self.floor.spaces(num_envs)
+        self.single_observation_space = seen
+        self.observation_space = batch_space(seen, num_envs)
         self._rows, self._on = np.arange(num_envs), False
         self._every = np.ones(num_envs, bool)
 
@@ -78,14 +73,10 @@ class ShopVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Raises:
             ValueError: not N seeds, or a negative one.
         """
-        if options is not None and "reset_mask" in options:
-            raise ValueError("reset_mask is not taken: a copy resets itself when its episode ends")
-        super().reset(seed=seed if seed is None or isinstance(seed, int) else int(seed[0]))
-        if seed is not None:
-            seeds = [seed + n for n in range(self.num_envs)] if isinstance(seed, int) else [*seed]
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"there must be {self.num_envs} seeds; got {len(seeds)}")
-            self.floor.open(shop_luck.first_keys([int(one) for one in seeds]))
+        seeds = seeds_of(seed, self.num_envs, options)
+        super().reset(seed=seeds[0] if seeds else None)
+        if seeds:
+            self.floor.open(shop_luck.first_keys(seeds))
         elif not self._on:
             self.floor.open(self.np_random.integers(2**64, size=self.num_envs, dtype=np.uint64))
         else:
@@ -110,9 +101,7 @@ class ShopVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """
         if not self._on:
             raise ResetNeeded(NEEDS_RESET)
-        places, copies = self.floor.config.slate_size, self.num_envs
-        shapes: list[tuple[int, ...]] = [(copies, places)] + [(copies,)] * (places == 1)
-        found = self.floor.show(slates_of(actions, copies, places, *shapes))
+        found = self.floor.show(slates_of(actions, self.num_envs, self.floor.config.slate_size))
         obs, ended = self.floor.see(self._rows), found.terminated | found.truncated
         info = self._marked(found.info)
         if ended.any():
@@ -141,8 +130,44 @@ def refuse_render(render_mode: str | None) -> None:
         raise ValueError(f"render_mode must be None: the shop draws nothing; got {render_mode!r}")
 
 
+def seeds_of(
+    seed: int | Sequence[int] | None, copies: int, options: Info | None
+) -> list[int] | None:
+    """A seed for each of N copies, or None where their streams go on.
+
+    Args:
+        seed: a number s, and copy n gets s + n; or N numbers; or None.
+        copies: N.
+        options: of the reset.
+
+    Raises:
+        ValueError: not N seeds, or the options name copies to reset.
+    """
+    if options is not None and "reset_mask" in options:
+        raise ValueError("reset_mask is not taken: a copy resets itself when its episode ends")
+    if seed is None:
+        return None
+    numbers = range(seed, seed + copies) if isinstance(seed, int) else seed
+    seeds = [int(one) for one in numbers]
+    if len(seeds) != copies:
+        raise ValueError(f"there must be {copies} seeds; got {len(seeds)}")
+    return seeds
+
+
 def slates_of(action: Any, copies: int, places: int, *shapes: tuple[int, ...]) -> np.ndarray:
-    """Actions of one of these shapes as [N, K] int64 in one piece."""
+    """Actions as [N, K] int64 in one piece.
+
+    Args:
+        action: of N shoppers.
+        copies: N.
+        places: K.
+        shapes: that are taken; without any [N, K], and [N] too where K is 1.
+
+    Raises:
+        ValueError: it has another shape, or does not hold whole numbers.
+    """
+    if not shapes:
+        shapes = ((copies, places), (copies,))[: 2 if places == 1 else 1]
     found = np.asarray(action)
     if found.shape not in shapes or found.dtype.kind not in "iu":
         wish = " or ".join(str(list(shape)) for shape in shapes)

@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from gymnasium.vector.utils import batch_space
 
 from companion.envs.shop_state import State
 from companion.envs.shop_tables import ShopWorld, topic_counts
@@ -149,3 +150,19 @@ class SlateSpace(gymnasium.spaces.MultiDiscrete):
             return False
         ordered = np.sort(np.asarray(x), axis=-1)
         return not (ordered[..., 1:] == ordered[..., :-1]).any()
+
+
+def action_spaces(
+    items: int, places: int, copies: int
+) -> tuple[gymnasium.spaces.Space[Any], gymnasium.spaces.Space[Any]]:
+    """Actions of one shopper, and of N together: items where a page has one place, else slates.
+
+    Args:
+        items: I.
+        places: K.
+        copies: N.
+    """
+    if places == 1:
+        one = gymnasium.spaces.Discrete(items)
+        return one, batch_space(one, copies)
+    return SlateSpace(items, (places,)), SlateSpace(items, (copies, places))

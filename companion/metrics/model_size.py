@@ -52,15 +52,6 @@ class ModelSize:
             raise ValueError(f"batch_size must be 0 or more; got {batch_size}")
         return self.copies * self.memory + batch_size * self.kept * self.itemsize
 
-    @property
-    def training_operations(self) -> int:
-        """Of one example in training, at most: 3 times those of an answer.
-
-        The backward pass takes two products for each one of the forward pass: the gradient by the
-        kernel, and the gradient by its input. The first layer needs no second one.
-        """
-        return 3 * self.operations
-
 
 def size_of(
     shapes: Mapping[str, tuple[int, ...]],

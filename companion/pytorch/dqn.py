@@ -73,13 +73,17 @@ def td_target(online: QNetwork, target: QNetwork, batch: Batch[Tensor], double: 
 
 
 def td_loss(
-    online: QNetwork, target: QNetwork, batch: Batch[Tensor], config: DQNConfig
+    online: QNetwork,
+    target: QNetwork,
+    batch: Batch[Tensor],
+    config: DQNConfig,
+    aim: Callable[..., Tensor] = td_target,
 ) -> tuple[Tensor, Tensor]:
     """The weighted mean of (y - Q(s, a))^2, or of Huber's loss of it; and the errors, [B].
 
-    Only the action that was taken has a gradient.
+    `aim` gives y. Only the action that was taken has a gradient.
     """
-    y = td_target(online, target, batch, config.double)  # [B]
+    y = aim(online, target, batch, config.double)  # [B]
     q = online(batch.obs).gather(-1, batch.action[:, None]).squeeze(-1)  # [B]
     error = y - q  # [B]
     each = error.square()  # [B]

@@ -1,11 +1,11 @@
 """SlateQ in PyTorch: a loss for `DQNLearner`. Twin: companion/tensorflow/slate_q.py."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from companion.pytorch.dqn import Loss, QNetwork
-from companion.rl.dqn import DQNConfig
+from companion.pytorch.dqn import Loss, QNetwork, td_loss
 from companion.rl.replay import Batch
 from companion.rl.slate_q import PageModel
 
@@ -40,7 +40,7 @@ def best_pages(q: Tensor, odds: Odds, mask: Tensor, model: PageModel) -> Tensor:
     for a better one only. Where clicks are rare, three rounds are exact; where nearly every page
     is clicked, six are, but for a few rows in ten thousand.
     """
-    factors = q.new_tensor(sorted(model.factors, reverse=True))  # [K]
+    factors = q.new_tensor(model.falling)  # [K]
     weight, value = odds[0], torch.where(mask, q[:, :-1], -torch.inf)  # [B, M]
     pages = value.topk(model.slate_size).indices  # [B, K], the largest first
     worth = page_values(q, odds, pages, factors)  # [B]
@@ -69,7 +69,7 @@ def slate_target(
     if batch.next_mask is not None:
         mask = batch.next_mask[:, : model.num_items]
     odds = page_odds(utility, mask)
-    factors = utility.new_tensor(sorted(model.factors, reverse=True))  # [K]
+    factors = utility.new_tensor(model.falling)  # [K]
     future = page_values(q_next, odds, best_pages(chooser, odds, mask, model), factors)  # [B]
     return batch.reward + batch.discount * torch.where(batch.terminated, 0.0, future)
 
@@ -82,16 +82,4 @@ def slate_td_loss(model: PageModel) -> Loss:
     Args:
         model: how a page is clicked.
     """
-
-    def loss(
-        online: QNetwork, target: QNetwork, batch: Batch[Tensor], config: DQNConfig
-    ) -> tuple[Tensor, Tensor]:
-        y = slate_target(online, target, batch, config.double, model=model)  # [B]
-        q = online(batch.obs).gather(-1, batch.action[:, None]).squeeze(-1)  # [B]
-        error = y - q  # [B]
-        each = F.huber_loss(q, y, reduction="none") if config.huber else error.square()  # [B]
-        if batch.weight is not None:
-            each = batch.weight * each
-        return each.mean(), error.detach()
-
-    return loss
+    return partial(td_loss, aim=partial(slate_target, model=model))

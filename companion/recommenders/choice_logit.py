@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -86,10 +86,9 @@ class ChoiceModel(NamedTuple):
 
 def shares(utilities: np.ndarray) -> np.ndarray:
     """exp(v_k) / (1 + sum over j of exp(v_j)), in a form that cannot overflow. [..., K]"""
-    highest = np.maximum(utilities.max(axis=-1, keepdims=True), 0.0)
-    weight = np.exp(utilities - highest)
-    found: np.ndarray = weight / (np.exp(-highest) + weight.sum(axis=-1, keepdims=True))
-    return found
+    no_click = np.zeros_like(utilities[..., :1])
+    found: np.ndarray = softmax(np.concatenate((no_click, utilities), axis=-1), axis=-1)
+    return found[..., 1:]
 
 
 class _Data(NamedTuple):

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from companion.envs.best_slate import best_slate
-from companion.envs.policies import Info, Policy, mask_of, of_step, play
+from companion.envs.policies import Info, Policy, gathered, mask_of, of_step
 from companion.envs.shop_candidates import Candidates, Utility
 from companion.envs.shop_tables import ShopWorld, topic_counts
 from companion.envs.slates import Slate
@@ -59,14 +59,12 @@ def collect_pages(
     Raises:
         ValueError: steps is below 1.
     """
-    rows: list[tuple[np.ndarray, ...]] = []
 
-    def keep(obs: np.ndarray, slate: Slate, info: Info) -> None:
+    def row(obs: np.ndarray, slate: Slate, info: Info) -> tuple[np.ndarray, ...]:
         before, position, reward = of_step(info, "before", "position", "reward")
-        rows.append((pairs(obs, before, slate.items), obs, np.array(position), reward))
+        return pairs(obs, before, slate.items), obs, position, reward
 
-    play(envs, policy, steps=steps, seed=seed, learn=False, watch=keep)
-    return PageExamples(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+    return PageExamples(*gathered(envs, policy, row, steps=steps, seed=seed))
 
 
 def fitted_utility(model: ChoiceModel, pairs: Pairs) -> Utility:

@@ -13,7 +13,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from companion.envs.policies import Choice, Info, Policy, ScorePolicy, of_step, play
+from companion.envs.policies import Choice, Info, Policy, ScorePolicy, gathered, of_step
 from companion.envs.slates import Slate
 from companion.recommenders.linear_arms import Pairs
 
@@ -72,17 +72,15 @@ def collect(
     Raises:
         ValueError: steps is below 1.
     """
-    rows: list[tuple[np.ndarray, ...]] = []
 
-    def keep(obs: np.ndarray, slate: Slate, info: Info) -> None:
+    def row(obs: np.ndarray, slate: Slate, info: Info) -> tuple[np.ndarray, ...]:
         before, click = of_step(info, "before", "click")
         n, k = slate.items.shape
         x = pairs(obs, before, slate.items).reshape(n * k, -1)
         places = np.tile(np.arange(k), n)
-        rows.append((x, np.repeat(obs, k, axis=0), places, np.asarray(click, bool).reshape(-1)))
+        return x, np.repeat(obs, k, axis=0), places, np.asarray(click, bool).reshape(-1)
 
-    play(envs, policy, steps=steps, seed=seed, learn=False, watch=keep)
-    return Examples(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+    return Examples(*gathered(envs, policy, row, steps=steps, seed=seed))
 
 
 def fit_click_model(examples: Examples, *, penalty: float = 1.0) -> ClickModel:

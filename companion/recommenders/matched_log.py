@@ -2,14 +2,19 @@
 
 In a log whose choices have known probabilities, an impression that the policy would have made too
 counts 1 / propensity, all others 0. It is read place by place: whole pages of K items are never the
-same. With w such weights, and sums over all places of all pages:
+same. At each place k, with w such weights, C_k = sum of w over pages clicked there, Z_k = sum of w
+over pages without any click, S_k = sum of w over all pages:
 
 - "choice": at most one click on a page, and what else is shown does not change an item's odds
-  against no click (McFadden, 1974). Clicks per item shown = C / (Z + K C), with
-  C = sum of w over clicked places and Z = sum of w over places of pages without a click. It is a
-  mean of odds: exact where an item's odds are the same on all pages, and close where they differ.
-- "independent": what else is shown changes nothing at all: C / sum of w, as in Li et al. (2018),
-  arXiv:1804.10488. Where one click ends the page, it flatters a good page in a log of poor ones.
+  against no click (McFadden, 1974). o_k = C_k / Z_k are the odds of the place, and clicks per item
+  shown = sum of o / (1 + sum of o) / K. Exact in the mean where each place's odds are the same on
+  all pages, and close where they differ.
+- "independent": what else is shown changes nothing at all: the mean of C_k / S_k over the places,
+  as in Li et al. (2018), arXiv:1804.10488. Where one click ends the page, it flatters a good page
+  in a log of poor ones.
+
+A place has sums of its own, since a propensity is given the items above: an item that stands higher
+up cannot be drawn again, so that the weights of a place need not have the mean 1.
 
 With K = 1 both are the self-normalised estimate of Swaminathan and Joachims (2015).
 
@@ -24,7 +29,7 @@ import gymnasium as gym
 import numpy as np
 
 from companion.core.seeding import generator
-from companion.envs.policies import Info, Policy, of_step, play
+from companion.envs.policies import Info, Policy, gathered, of_step
 from companion.envs.slates import Slate
 from companion.metrics.uplift import Interval, bootstrap_mean
 
@@ -100,18 +105,17 @@ def shown(envs: Envs, policy: Policy, *, steps: int, seed: int) -> Matched:
 
 
 def _pages(envs: Envs, policy: Policy, steps: int, seed: int) -> Matched:
-    rows: list[tuple[np.ndarray, ...]] = []
     shopper = np.arange(envs.num_envs)
 
-    def keep(obs: np.ndarray, slate: Slate, info: Info) -> None:
+    def row(obs: np.ndarray, slate: Slate, info: Info) -> tuple[np.ndarray, ...]:
         click, terminated, truncated = of_step(info, "click", "terminated", "truncated")
         weight = policy.weight if isinstance(policy, _Watched) else np.ones(slate.items.shape)
-        rows.append((weight, np.asarray(click, bool), shopper.copy()))
+        here = shopper.copy()
         ended = np.flatnonzero(np.logical_or(terminated, truncated))
         shopper[ended] = shopper.max() + 1 + np.arange(len(ended))  # the next one comes in
+        return weight, np.asarray(click, bool), here
 
-    play(envs, policy, steps=steps, seed=seed, learn=False, watch=keep)
-    return Matched(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+    return Matched(*gathered(envs, policy, row, steps=steps, seed=seed))
 
 
 def click_rate(
@@ -119,7 +123,7 @@ def click_rate(
 ) -> Interval:
     """Clicks per item shown of the policy in question, with a bootstrap interval over shoppers.
 
-    A ratio of sums; the interval is that of its linear part in each shopper's sums.
+    A function of sums; the interval is that of its linear part in each shopper's sums.
 
     Args:
         pages: from `match` or `shown`.
@@ -129,7 +133,7 @@ def click_rate(
         level: of the interval.
 
     Returns:
-        An interval; NaN where no impression matches.
+        An interval; NaN where some place has no match, or with "choice" none without a click.
 
     Raises:
         ValueError: there is no such assumption, "choice" is asked for pages with several clicks, or
@@ -144,17 +148,24 @@ def click_rate(
         page = int((clicks > 1).argmax())
         raise ValueError(f"page {page} has {clicks[page]} clicks; 'choice' allows one at most")
     block = shopper % BLOCKS  # sums over as many shoppers are as independent, and fewer
-    top = np.bincount(block, (weight * click).sum(axis=1))  # [U]
-    total = weight.sum(axis=1)  # [P]
-    if assumption == "choice":
-        bottom = np.bincount(block, total * (clicks == 0)) + click.shape[1] * top
-    else:
-        bottom = np.bincount(block, total)
-    if bottom.sum() == 0:
+    rest = np.ones_like(clicks) if assumption == "independent" else clicks == 0  # [P]
+    top, bottom = (
+        _sums(part, block) for part in (weight * click, weight * rest[:, None])
+    )  # [U, K]
+    if (bottom.sum(axis=0) == 0).any():
         return Interval(np.nan, np.nan, np.nan, level, len(numbers))
-    rate = top.sum() / bottom.sum()
-    linear = rate + (top - rate * bottom) / bottom.mean()  # [U]
+    ratio, places = top.sum(axis=0) / bottom.sum(axis=0), click.shape[1]  # [K]
+    moved = ((top - ratio * bottom) / bottom.mean(axis=0)).sum(axis=1)  # [U] of the ratios' sum
+    rate, slope = float(ratio.sum()), 1.0
+    if assumption == "choice":
+        rate, slope = rate / (1 + rate), 1 / (1 + rate) ** 2
+    linear = (rate + slope * moved) / places
     return bootstrap_mean(linear, seed=seed, level=level)._replace(users=len(numbers))
+
+
+def _sums(columns: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Sums of the rows of each block. [P, K] -> [U, K]"""
+    return np.stack([np.bincount(block, column) for column in columns.T], axis=1)
 
 
 def effective_size(weight: np.ndarray) -> float:

@@ -90,9 +90,8 @@ def fit_offline(
 def _check_fit(learner: QLearner, replay: Replay) -> None:
     if not len(replay):
         raise ValueError("the replay is empty: there is nothing to learn from")
-    first = replay.take(np.array([0]))
-    found = learner.q_values(first.obs).shape[1]
-    if first.next_mask is not None and found != (needed := first.next_mask.shape[1]):
+    found = learner.q_values(replay.take(np.array([0])).obs).shape[1]
+    if found != (needed := replay.num_actions):
         raise ValueError(f"the learner has {found} actions; those of the log are {needed}")
 
 

@@ -122,11 +122,11 @@ class _Row(NamedTuple):
 def _row(step: Step, stepper: Stepper, choice: Chosen, mask: np.ndarray | None) -> _Row:
     made = np.zeros(stepper.num_envs, bool)
     made[step.env] = True
-    terminated = np.array(step.terminated)  # copies: an environment may use its arrays again
+    terminated = step.terminated
     if not step.next_mask.all():
-        terminated |= step.next_mask.sum(-1) < choice.items.shape[1]
-    reward, truncated = np.array(step.reward, np.float64), np.array(step.truncated)
-    found = [step.obs, step.next_obs, reward, terminated, truncated]
+        terminated = terminated | (step.next_mask.sum(-1) < choice.items.shape[1])
+    reward = step.reward.astype(np.float64)
+    found = [step.obs, step.next_obs, reward, terminated, step.truncated]
     if not made.all():
         found = [_spread(column, step.env, stepper.num_envs) for column in found]
     return _Row(mask, choice, made, *found)

@@ -11,7 +11,7 @@ from companion.core.seeding import generator
 from companion.rl.on_policy import collect, minibatches, slate_envs, to_batch
 from companion.rl.policy_gradient import ActorCritic, Diagnostics, PolicyBatch
 from companion.rl.rollout import Envs, Stepper
-from companion.rl.run_log import Episode, RunLog, refuse_others
+from companion.rl.run_log import Logged, RunLog, refuse_others
 from companion.rl.slate_policy import Chosen, as_actions, draw_slates
 
 
@@ -23,7 +23,7 @@ class Progress(NamedTuple):
     diagnostics: Diagnostics  # means over the updates of the last pass
 
 
-class PolicyTraining:
+class PolicyTraining(Logged):
     """A run that can go on, stop, be saved and be resumed.
 
     In turns: the policy acts in all N environments for `rollout_length` steps; then the learner
@@ -66,20 +66,6 @@ class PolicyTraining:
             rollout = collect(self.stepper, self._act, length, whole=whole, watch=self._log.count)
             self._learn(to_batch(rollout, self.learner))
         return self
-
-    def returns(self) -> np.ndarray:
-        """The returns of the episodes so far, in the order in which they ended."""
-        return self._log.returns()
-
-    @property
-    def step(self) -> int:
-        """Steps so far, over all environments."""
-        return self._log.step
-
-    @property
-    def episodes(self) -> list[Episode]:
-        """The episodes that have ended."""
-        return self._log.episodes
 
     def _act(self, obs: np.ndarray, mask: np.ndarray | None) -> Chosen:
         choice = draw_slates(self.learner.logits(obs), mask, self.config.slate_size, self._draw)

@@ -62,7 +62,7 @@ class Replay:
         for name, size in zip(SIZES, (capacity, obs_size, num_actions), strict=True):
             if size < 1:
                 raise ValueError(f"{name} must be 1 or more; got {size}")
-        self.capacity = capacity
+        self.capacity, self.num_actions = capacity, num_actions
         self._masked = False  # whether any action was ever not allowed
         self.added = 0  # since the beginning, also those that were overwritten
         self._columns = Transitions(

@@ -105,6 +105,8 @@ class Stepper:
         """One step; `obs` [N, D] and `mask` [N, A] then hold what the next decision sees."""
         obs, reward, terminated, truncated, info = self.envs.step(actions)
         before, resets, self.info = self.obs, self._resets, info
+        # Copies: an environment may use its arrays again.
+        reward, terminated, truncated = map(np.array, (reward, terminated, truncated))
         ended = np.logical_or(terminated, truncated)
         self.obs, self.mask, self._resets = self._vectors(obs), self._masks(info), None
         found = before, actions, reward, self.obs, terminated, truncated, self.mask

@@ -106,3 +106,23 @@ def refuse_others(path: str | Path, stored: dict[str, Any], own: dict[str, Any])
     for name in own:
         if own[name] != stored.get(name):
             raise ValueError(f"{path} was made with {name}={stored.get(name)}, not {own[name]}")
+
+
+class Logged:
+    """A training that keeps a log of its run, and tells what is in it."""
+
+    _log: RunLog
+
+    def returns(self) -> np.ndarray:
+        """The returns of the episodes so far, in the order in which they ended."""
+        return self._log.returns()
+
+    @property
+    def step(self) -> int:
+        """Steps so far, over all environments."""
+        return self._log.step
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """The episodes that have ended."""
+        return self._log.episodes

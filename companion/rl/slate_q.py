@@ -15,6 +15,7 @@ Letters: N shoppers, M items that may be shown (candidates), K places, D numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
+from typing import cast
 
 import numpy as np
 
@@ -45,8 +46,6 @@ class PageModel:
     rounds: int = 6  # of the search for the best page within a network's update
 
     def __post_init__(self) -> None:
-        if not isinstance(self.place, (int, float)):
-            object.__setattr__(self, "place", tuple(float(factor) for factor in self.place))
         for name, least in (("num_items", 1), ("slate_size", 1), ("first", 0), ("rounds", 1)):
             given = getattr(self, name)
             if not isinstance(given, Integral) or given < least:
@@ -54,7 +53,8 @@ class PageModel:
         if self.slate_size > self.num_items:
             says = f"{self.slate_size} places, but there are {self.num_items} items"
             raise ValueError(f"a page has {says}")
-        place_factors(self._place, self.slate_size)  # raises where they are out of range
+        place = place_factors(np.array(self.place), self.slate_size)
+        object.__setattr__(self, "place", tuple(place.tolist()))
 
     @property
     def no_click(self) -> int:
@@ -69,13 +69,12 @@ class PageModel:
     @property
     def factors(self) -> tuple[float, ...]:
         """Of the odds at each place, [K]."""
-        if isinstance(self.place, tuple):
-            return self.place
-        return tuple(self.place**place for place in range(self.slate_size))
+        return cast(tuple[float, ...], self.place)
 
     @property
-    def _place(self) -> float | np.ndarray:
-        return np.array(self.place) if isinstance(self.place, tuple) else self.place
+    def falling(self) -> list[float]:
+        """The same, the largest first."""
+        return sorted(self.factors, reverse=True)
 
     def utility(self, obs: np.ndarray) -> np.ndarray:
         """The utilities in observations. [..., D] -> [..., M]"""
@@ -108,7 +107,7 @@ def best_page(model: PageModel, q: np.ndarray, obs: np.ndarray, mask: np.ndarray
     if q.shape[1] != model.num_actions:
         raise ValueError(f"there must be {model.num_actions} values; got {q.shape[1]}")
     utility, k = model.utility(obs), model.slate_size
-    return best_slate(utility, q[:, :-1], q[:, -1], mask, k, place=model._place)
+    return best_slate(utility, q[:, :-1], q[:, -1], mask, k, place=np.array(model.factors))
 
 
 def page_scores(pages: np.ndarray, num_items: int) -> np.ndarray:
@@ -195,7 +194,7 @@ def slate_target_reference(
     mask = np.ones(utility.shape, bool)
     if batch.next_mask is not None:
         mask = batch.next_mask[:, : model.num_items]
-    factors = np.sort(model.factors)[::-1]
+    factors = np.array(model.falling)
     future = q_next_target[:, -1].astype(np.float64)
     count = np.minimum(mask.sum(1), model.slate_size)
     for k in np.unique(count[count > 0]).tolist():

@@ -15,10 +15,10 @@ from companion.rl.n_step import NStep
 from companion.rl.prioritized import PrioritizedReplay
 from companion.rl.replay import Transitions
 from companion.rl.rollout import Envs, Step, Stepper, as_vector
-from companion.rl.run_log import Episode, RunLog, refuse_others
+from companion.rl.run_log import Logged, RunLog, refuse_others
 
 
-class Training:
+class Training(Logged):
     """A run that can go on, stop, be saved and be resumed.
 
     Each step: act on all N environments at once (epsilon-greedy), store the N transitions, then
@@ -63,20 +63,6 @@ class Training:
                 self.learner.sync_target(self.config.tau)
                 self.syncs += 1
         return self
-
-    def returns(self) -> np.ndarray:
-        """The returns of the episodes so far, in the order in which they ended."""
-        return self._log.returns()
-
-    @property
-    def step(self) -> int:
-        """Steps so far, over all environments."""
-        return self._log.step
-
-    @property
-    def episodes(self) -> list[Episode]:
-        """The episodes that have ended."""
-        return self._log.episodes
 
     def _check_sizes(self) -> None:
         at_once = self.stepper.num_envs * self.config.n_step  # at most, when all episodes end

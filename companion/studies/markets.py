@@ -11,11 +11,11 @@ from gymnasium.vector import VectorEnv
 from companion.envs.calibration import SHOPPERS
 from companion.envs.candidates import Catalogue
 from companion.envs.sardine import DEFAULT, SardineVectorEnv
-from companion.envs.sardine_features import SardineFeatures
 from companion.envs.shop import ShopConfig, ShopVectorEnv, ShopWorld, layout, load_world
 from companion.envs.shopper import ShopperConfig, boredom_presets, without_memory
 from companion.recommenders.choice_model import ChoiceModel, static_scores
 from companion.recommenders.linear_arms import Pairs
+from companion.recommenders.sardine_features import SardineFeatures
 from companion.recommenders.shop_features import PairFeatures
 
 Envs = VectorEnv[Any, Any, Any]

@@ -1,8 +1,10 @@
 """How each policy of the comparison is made, one function each.
 
-All that learn see the same number of pages, and act on the same candidates: for each topic the best
-items of the household, by a choice model that was fitted on the first pages, shown at random. Those
-pages count too. Popularity and own frequency know the log of purchases, and may show any item.
+Policies that learn may use the same number of pages. The choice model needs only the first of them,
+shown at random, and all others start from it: they choose among the same candidates, for each topic
+the best items of the household by that model. The two tables use all pages and choose topics, not
+candidates. DQN on single items and the offline agents have pages of one item. Popularity and own
+frequency know the log of purchases, and may show any item.
 
 The settings were chosen on seeds from 1,000 on; the comparison uses those below.
 """
@@ -15,7 +17,7 @@ import numpy as np
 
 from companion.envs.oracle import MyopicOracle
 from companion.envs.policies import Choice, Policy, RandomPolicy, play
-from companion.envs.shop_candidates import CandidatePolicy
+from companion.envs.shop_candidates import FLOOR, CandidatePolicy
 from companion.envs.shop_tables import ShopWorld
 from companion.recommenders.choice_model import fitted_utility, myopic_policy
 from companion.recommenders.linear_arms import SharedArms
@@ -94,7 +96,7 @@ def table(rule: Callable[..., Any], bench: Bench, copies: int) -> Served:
 
 
 def q_settings(bench: Bench, gamma: float) -> DQNConfig:
-    """Of all Q-networks: an update for every 100 pages, ten in a call."""
+    """Of all Q-networks: an update for every 100 pages, five in a call."""
     rest = bench.budget.rest
     return DQNConfig(
         gamma=gamma,
@@ -177,12 +179,18 @@ def offline(kind: str, bench: Bench, copies: int) -> Served:
         bench: of the market.
         copies: N of the shop that is served.
     """
-    size = bench.candidates.size
-    behaviour = softmax_behaviour(lambda obs: obs[:, -size:])
-    envs = bench.shop(bench.budget.shops, 1)
+    size, envs = bench.candidates.size, bench.shop(bench.budget.shops, 1)
+    utilities = envs.parts["utility"]
+    behaviour = softmax_behaviour(lambda obs: obs[:, utilities])
+
+    def allowed(obs: Any) -> Any:  # arrays of NumPy or of the framework
+        return obs[:, utilities] > FLOOR
+
     log = collect_log(envs, behaviour, steps=bench.budget.rest, seed=bench.seed)
     config = q_settings(bench, GAMMA)
-    loss = {"loss": bench.twin("offline").cql_loss(CONSERVATIVE)} if kind == "conservative" else {}
+    loss = {}
+    if kind == "conservative":
+        loss["loss"] = bench.twin("offline").cql_loss(CONSERVATIVE, allowed=allowed)
     learner = bench.dqn(size, config, **loss)
     known = behaviour if kind == "constrained" else None
     replay = replay_of(log, gamma=GAMMA, behaviour=known)
@@ -191,7 +199,7 @@ def offline(kind: str, bench: Bench, copies: int) -> Served:
     fit_offline(learner, replay, updates=updates, seed=bench.seed)
     scores = learner.q_values
     if known is not None:
-        scores = constrained_scores(scores, known)
+        scores = constrained_scores(scores, known, allowed=allowed)
     return by_scores(f"offline DQN, {kind}", scores, bench, copies)
 
 

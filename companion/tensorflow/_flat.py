@@ -58,7 +58,7 @@ def assign(
         ValueError: a name or a shape does not fit; it is named.
     """
     check_weights(weights, shapes)
-    flat = np.concatenate([weights[name].ravel() for name in shapes])
+    flat = np.concatenate([weights[name].ravel() for name in shapes]).astype(np.float32)
     for variable, value in zip(variables, views(flat, variables), strict=True):
         variable.assign(value)
 

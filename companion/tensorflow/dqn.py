@@ -70,13 +70,17 @@ def td_target(online: QNetwork, target: QNetwork, batch: Batch[Tensor], double: 
 
 
 def td_loss(
-    online: QNetwork, target: QNetwork, batch: Batch[Tensor], config: DQNConfig
+    online: QNetwork,
+    target: QNetwork,
+    batch: Batch[Tensor],
+    config: DQNConfig,
+    aim: Callable[..., Tensor] = td_target,
 ) -> tuple[Tensor, Tensor]:
     """The weighted mean of (y - Q(s, a))^2, or of Huber's loss of it; and the errors, [B].
 
-    Only the action that was taken has a gradient.
+    `aim` gives y. Only the action that was taken has a gradient.
     """
-    y = td_target(online, target, batch, config.double)  # [B]
+    y = aim(online, target, batch, config.double)  # [B]
     q = tf.gather(online(batch.obs), batch.action, batch_dims=1)  # [B]
     error = y - q  # [B]
     each = tf.square(error)  # [B]

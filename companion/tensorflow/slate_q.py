@@ -1,14 +1,14 @@
 """SlateQ in TensorFlow: a loss for `DQNLearner`. Twin: companion/pytorch/slate_q.py."""
 
-import keras
+from functools import partial
+
 import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
-from companion.rl.dqn import DQNConfig
 from companion.rl.replay import Batch
 from companion.rl.slate_q import PageModel
-from companion.tensorflow.dqn import Loss, QNetwork
+from companion.tensorflow.dqn import Loss, QNetwork, td_loss
 
 Odds = tuple[Tensor, Tensor]  # of a click on each item [B, M] and of no click [B], up to a factor
 
@@ -42,7 +42,7 @@ def best_pages(q: Tensor, odds: Odds, mask: Tensor, model: PageModel) -> Tensor:
     for a better one only. Where clicks are rare, three rounds are exact; where nearly every page
     is clicked, six are, but for a few rows in ten thousand.
     """
-    factors = tf.constant(sorted(model.factors, reverse=True), q.dtype)  # [K]
+    factors = tf.constant(model.falling, q.dtype)  # [K]
     weight, value = odds[0], tf.where(mask, q[:, :-1], -np.inf)  # [B, M]
     pages = tf.math.top_k(value, model.slate_size).indices  # [B, K], the largest first
     worth = page_values(q, odds, pages, factors)  # [B]
@@ -70,7 +70,7 @@ def slate_target(
     if batch.next_mask is not None:
         mask = batch.next_mask[:, : model.num_items]
     odds = page_odds(utility, mask)
-    factors = tf.constant(sorted(model.factors, reverse=True), utility.dtype)  # [K]
+    factors = tf.constant(model.falling, utility.dtype)  # [K]
     future = page_values(q_next, odds, best_pages(chooser, odds, mask, model), factors)  # [B]
     y = batch.reward + batch.discount * tf.where(batch.terminated, 0.0, future)
     return tf.stop_gradient(y)
@@ -84,18 +84,4 @@ def slate_td_loss(model: PageModel) -> Loss:
     Args:
         model: how a page is clicked.
     """
-
-    def loss(
-        online: QNetwork, target: QNetwork, batch: Batch[Tensor], config: DQNConfig
-    ) -> tuple[Tensor, Tensor]:
-        y = slate_target(online, target, batch, config.double, model=model)  # [B]
-        q = tf.gather(online(batch.obs), batch.action, batch_dims=1)  # [B]
-        error = y - q  # [B]
-        each = tf.square(error)  # [B]
-        if config.huber:
-            each = keras.losses.huber(y[:, None], q[:, None])  # [B]: mean over a last axis of one
-        if batch.weight is not None:
-            each = batch.weight * each
-        return tf.reduce_mean(each), error
-
-    return loss
+    return partial(td_loss, aim=partial(slate_target, model=model))

@@ -192,8 +192,8 @@ assert not known or np.all(abs(table["mean"] - [0.043, 0.072, 0.07, 0.106]) < 0.
 # $R_{t+1}$ is the reward of page $t$, $G_t$ a number, and $J(\pi)$ its mean over shoppers and chance, which the agent is to
 # make large. With $\gamma = 0$ only this page counts: that is a *greedy*, or myopic, recommender.
 #
-# What stands at the end? *Terminated*: she left for ever, nothing follows, $G = 0$. *Truncated*: we stopped looking, after
-# 50 pages, and what would have followed has a value still.
+# What stands at the end? *Terminated*: nothing follows, $G = 0$. She left for ever, or it was her fifth visit, declared
+# the last. *Truncated*: we stopped looking, after 50 pages, and what would have followed has a value.
 #
 # By hand, rewards 0.2, 0, 1.2 and $\gamma = 0.9$. If she left: $0.2 + 0.9 \cdot 0 + 0.81 \cdot 1.2 = 1.172$. If we
 # stopped looking, and shoppers like her are worth 2 more: $1.172 + 0.729 \cdot 2 = 2.63$.
@@ -206,7 +206,7 @@ print(f"she left: {ended:.3f}    we stopped looking: {ended + gamma**3 * 2:.3f}"
 # %% [markdown]
 # ## What breaks it: a cut taken for an end
 #
-# **Predict first.** With own frequency a shopper's episode earns about 2.3 in all. An agent that looks at 5 pages, and
+# **Predict first.** With own frequency a shopper earns about 2.3 within 50 pages. An agent that looks at 5 pages, and
 # takes the cut for an end, believes in how much?
 
 
@@ -223,8 +223,8 @@ print(f"whole: {whole:.2f}    cut after 5 pages and taken for an end: {cut:.2f}"
 assert not known or 0.17 * whole < cut < 0.3 * whole < 0.8
 
 # %% [markdown]
-# In about a quarter of it. To such an agent a loyal shopper is worth as little as one who leaves. `terminated` and
-# `truncated` are two names for good reason: only the first one ends the sum.
+# In about a quarter of it. To such an agent a loyal shopper is worth as little as one who leaves. Of the two, only
+# `terminated` ends the sum.
 #
 # ## Why greedy is not obviously best
 #
@@ -374,7 +374,7 @@ assert network.count_params() == table.loc["Q-network, shop", "parameters"]
 #
 # ## Everything that is assumed
 #
-# All figures above depend on the simulated shopper. Here is where her settings come from, and two of each sort; chapter
+# All figures above depend on the simulation. Here is how many assumptions are of which sort, and two of each; chapter
 # 10 has the whole table.
 
 # %%

@@ -16,6 +16,7 @@ STEPS = 4_000  # of each run; a report takes 12,000
 SOLVE_STEPS = 60_000  # at most, for the last agent
 
 # %% tags=["pytorch"]
+from collections.abc import Callable
 from dataclasses import replace
 
 import gymnasium as gym
@@ -26,11 +27,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from companion.course.answers import check
-from companion.envs import TableVectorEnv, exact
-from companion.envs.finite import Outcome, from_outcomes
-from companion.envs.gridworlds import World
-from companion.metrics.learning import band
-from companion.metrics.uplift import bootstrap_mean
+from companion.envs import TableVectorEnv, exact, finite, gridworlds
+from companion.metrics import learning, uplift
 from companion.plots import figures
 from companion.pytorch import DQNLearner, QNetwork, setup
 from companion.reports.record import record
@@ -42,6 +40,7 @@ from companion.rl.training import Training, run_and_keep_best
 runtime = setup(SEED)
 
 # %% tags=["tensorflow"]
+from collections.abc import Callable
 from dataclasses import replace
 
 import gymnasium as gym
@@ -49,11 +48,8 @@ import numpy as np
 import pandas as pd
 
 from companion.course.answers import check
-from companion.envs import TableVectorEnv, exact
-from companion.envs.finite import Outcome, from_outcomes
-from companion.envs.gridworlds import World
-from companion.metrics.learning import band
-from companion.metrics.uplift import bootstrap_mean
+from companion.envs import TableVectorEnv, exact, finite, gridworlds
+from companion.metrics import learning, uplift
 from companion.plots import figures
 from companion.reports.record import record
 from companion.rl.dqn import DQNConfig
@@ -199,9 +195,8 @@ BASE = DQNConfig(updates_per_call=2, epsilon_steps=2_500)
 TRIAL = make_envs("CartPole-v1", 10)
 
 
-def without_mask(online, target, batch, config):
-    never = batch.terminated & False  # wrong on purpose
-    return td_loss(online, target, batch._replace(terminated=never), config)
+def without_mask(online, target, batch, config):  # wrong on purpose
+    return td_loss(online, target, batch._replace(terminated=batch.terminated & False), config)
 
 
 def curve(config, seed, loss=td_loss):
@@ -229,7 +224,7 @@ curves, values = {}, {}
 for name, (config, loss) in variants.items():
     points, rest = zip(*(curve(config, SEED + run, loss) for run in range(RUNS)), strict=True)
     curves[name], values[name] = np.array(points), np.array(rest)  # [N, 4], [N]
-lines = {name: band(found, seed=SEED) for name, found in curves.items()}
+lines = {name: learning.band(found, seed=SEED) for name, found in curves.items()}
 places = np.arange(1, 5) * (STEPS // 4)
 ax = figures.bands(lines, "Greedy return on CartPole", "steps", "return, 500 at most", places)
 
@@ -238,7 +233,7 @@ ax = figures.bands(lines, "Greedy return on CartPole", "steps", "return, 500 at 
 
 # %%
 late = {name: found[:, -2:].mean(1) for name, found in curves.items()}  # [N] each
-table = {name: [str(bootstrap_mean(found, seed=SEED))] for name, found in late.items()}
+table = {name: [str(uplift.bootstrap_mean(found, seed=SEED))] for name, found in late.items()}
 worth = {name: (1 - 0.99 ** found.mean()) / 0.01 for name, found in late.items()}
 for name, found in values.items():
     table[name] += [f"{found.min():.0f} to {found.max():.0f}", f"{worth[name]:.0f}"]
@@ -265,11 +260,10 @@ pd.DataFrame(table, ["return late in the run", "value believed", "at most worth"
 # sessions of 8 clicks. What is a new customer worth, with $\gamma = 0.95$?
 
 # %%
-pays = [1, 1, 1, 1, 5]
-outcomes = {(level, 0): [Outcome(1.0, level, pay)] for level, pay in enumerate(pays)}
-outcomes |= {(level, 1): [Outcome(1.0, min(level + 1, 4), 0.0)] for level in range(5)}
-mdp = from_outcomes(outcomes, states=5, start=0, terminal=())
-shop = World("trust", mdp, (1, 5), ("sell", "please"), ".....")
+outcomes = {(n, 0): [finite.Outcome(1.0, n, 5 if n == 4 else 1)] for n in range(5)}  # sell
+outcomes |= {(n, 1): [finite.Outcome(1.0, min(n + 1, 4), 0.0)] for n in range(5)}  # please
+mdp = finite.from_outcomes(outcomes, states=5, start=0, terminal=())
+shop = gridworlds.World("trust", mdp, (1, 5), ("sell", "please"), ".....")
 print(f"sell at once: {1 / (1 - 0.95):.1f}; best: {exact.optimal_q(mdp, 0.95)[0].max():.1f}")
 
 # %% [markdown]
@@ -319,7 +313,7 @@ pd.DataFrame(worth, ["true value of the policy", "value believed"]).T.round(1)
 # %%
 added = replace(BASE, double=True, dueling=True, n_step=3, prioritized=True)
 improved = np.array([curve(added, SEED + run)[0] for run in range(RUNS)])
-gain = bootstrap_mean((improved - curves["DQN"])[:, -2:].mean(1), seed=SEED)
+gain = uplift.bootstrap_mean((improved - curves["DQN"])[:, -2:].mean(1), seed=SEED)
 print("all four against plain DQN:", gain, "excludes" if gain.excludes_zero else "includes", "zero")
 
 # %% [markdown]

@@ -13,11 +13,10 @@
 SEED = 0
 RUNS = 2  # seeds of each agent that is trained here; a report takes 5
 STEPS = 80_000  # pages for each of them; a report takes 200,000
-SHOPPERS = 3_000  # who judge each policy; a report takes 20,000
+SHOPPERS = 2_000  # who judge each policy; a report takes 20,000
 
 # %% tags=["pytorch"]
 from dataclasses import replace
-from itertools import pairwise, permutations
 
 import numpy as np
 import pandas as pd
@@ -26,17 +25,16 @@ from IPython.display import HTML
 from torch import Tensor
 
 from companion.course.answers import check
-from companion.envs import assumptions, best_slate, exact_shop, oracle, policies, shopper, trials
+from companion.envs import assumptions, best_slate, exact_shop, policies, shopper, trials
 from companion.envs.calibration import CALIBRATED
 from companion.envs.shop import ShopConfig, ShopVectorEnv, load_world
 from companion.plots import figures
 from companion.pytorch import DQNLearner, PolicyGradientLearner, setup
 from companion.recommenders import shop_policies, support
 from companion.reports.record import record
-from companion.rl.dqn import DQNConfig
+from companion.rl import dqn, policy_targets
 from companion.rl.policy_gradient import PolicyBatch, ppo
 from companion.rl.policy_gradient_training import PolicyTraining
-from companion.rl.policy_targets import policy_loss_reference
 from companion.rl.training import Training, run_and_keep_best
 from companion.studies import bench, markets, recipes, shop_study, shop_tables
 
@@ -44,7 +42,6 @@ runtime = setup(SEED)
 
 # %% tags=["tensorflow"]
 from dataclasses import replace
-from itertools import pairwise, permutations
 
 from companion.tensorflow import DQNLearner, PolicyGradientLearner, setup
 
@@ -55,16 +52,15 @@ from IPython.display import HTML
 from tensorflow import Tensor
 
 from companion.course.answers import check
-from companion.envs import assumptions, best_slate, exact_shop, oracle, policies, shopper, trials
+from companion.envs import assumptions, best_slate, exact_shop, policies, shopper, trials
 from companion.envs.calibration import CALIBRATED
 from companion.envs.shop import ShopConfig, ShopVectorEnv, load_world
 from companion.plots import figures
 from companion.recommenders import shop_policies, support
 from companion.reports.record import record
-from companion.rl.dqn import DQNConfig
+from companion.rl import dqn, policy_targets
 from companion.rl.policy_gradient import PolicyBatch, ppo
 from companion.rl.policy_gradient_training import PolicyTraining
-from companion.rl.policy_targets import policy_loss_reference
 from companion.rl.training import Training, run_and_keep_best
 from companion.studies import bench, markets, recipes, shop_study, shop_tables
 
@@ -73,9 +69,8 @@ runtime = setup(SEED)
 # %% [markdown]
 # ## The naive way: a new policy on an old log
 #
-# The shop of chapter 1 has shown its bestsellers, and its log says what was clicked. Two other policies want the job.
-# A document that this course started from tells us to compute a new policy's click rate "on the test set". That is a
-# part of the log.
+# The shop of chapter 1 has shown its bestsellers, and its log says what was clicked. A document that this course started
+# from computes a new policy's click rate "on the test set", a part of the log.
 
 # %%
 world = load_world()
@@ -95,9 +90,8 @@ assert not known or true["random"] < 0.8 * on_test < 0.9 * true["own frequency"]
 pd.DataFrame({"on the test set": on_test, "in truth": true}).round(3)
 
 # %% [markdown]
-# One number for all three: the clicks in a log belong to the policy that wrote it. In truth random pages get far fewer,
-# and own frequency far more. A new policy has to be *tried*, or its result estimated with the log's
-# probabilities (below, and chapter 11).
+# One number for all three: the clicks in a log belong to the policy that wrote it. A new policy has to be *tried*, or its
+# result estimated with the log's probabilities (below, and chapter 11).
 #
 # The document then reports "+20 % clicks, +15 % purchases", without an interval. Here is one policy against *itself*:
 # own frequency on nine groups of 200 shoppers. What do eight of them buy more than the first?
@@ -108,45 +102,37 @@ print(*(f"{100 * gain:+.0f} %" for gain in groups[1:] / groups[0] - 1))
 assert not known or abs(groups[1:] / groups[0] - 1).max() > 0.15
 
 # %% [markdown]
-# Luck alone makes more than 15 %. So from here on: the same shoppers for every policy, a whole *episode* of each (all her
-# visits), and an interval for the *difference*.
+# Luck alone makes more than 15 %. So: the same shoppers for every policy, whole *episodes* (all her visits),
+# and an interval for the *difference*.
 #
 # ## What can planning gain at all?
 #
-# Ask this first; it needs no training. On a shop of four products and two households, Bellman's equation
-# (chapter 7), backwards from the last page, gives the exact value of the best of all policies. The *myopic* one takes
-# what is best for this page. The difference is the price of myopia.
+# Ask this first; it needs no training. In a shop of four products and two households, Bellman's equation (chapter 7),
+# backwards from the last page, gives the exact value of the best policy. The *myopic* one takes what is best for this
+# page. The difference is the price of myopia.
 
 # %%
 SMALL, tiny = ShopConfig(slate_size=1, horizon=7, visits=1), exact_shop.corner(world)
-tried = {**shopper.boredom_presets(), "no memory": shopper.without_memory()}
-price = exact_shop.myopia_table(tiny, tried, SMALL, cart=False)
-assert not known or price["price"].max() < 5e-5
-price[["optimum", "myopic", "random", "price"]].round(4)
+often = replace(CALIBRATED, no_click=0.5)  # clicks
+tried = {**shopper.boredom_presets(often), "no memory": shopper.without_memory(often)}
+price = exact_shop.myopia_table(tiny, tried, SMALL)
+assert not known or price["share"].max() < 0.002 < 0.4 < price["click rate"].min()
+price[["optimum", "myopic", "random", "share", "click rate"]].round(4)
 
 # %% [markdown]
-# With the shopper that was fitted to published figures, planning gains *nothing* here, to four digits, although she grows
-# bored: the myopic policy changes over as soon as boredom shows. (Leqi and others prove it for arms of equal kind.) No
-# agent can win in this shop, however it is trained.
+# The shopper was fitted to published figures, but clicks on one product at least as often as on a page of ten. In one
+# visit, with nothing hidden, planning gains less than 0.2 % (`share`), although she grows bored: the myopic policy changes
+# over as soon as boredom shows. (Leqi and others prove it for arms of equal kind.) No agent can win more in this small
+# shop.
 #
 # When could one? On paper: products G (worth 0.43), P (0.33) and p (0.24). P and p are of one topic; right after each
-# other, the second is worth a quarter. Greedy takes the largest first: G, P, p.
-
-# %% tags=["nbval-check-output"]
-worth = {"G": 0.43, "P": 0.33, "p": 0.24}
-for order in permutations(worth):
-    total = worth[order[0]]
-    for before, item in pairwise(order):
-        total += worth[item] * (0.25 if before.lower() == item.lower() else 1)
-    print(*order, f"{total:.2f}")
-
-# %% [markdown]
-# Greedy earns 0.82; P, G, p earns 1.00. Greedy has spent the product that should have parted the other two.
+# other, the second is worth a quarter. Greedy takes the largest first: G, P, p, $0.43 + 0.33 + 0.24 / 4 = 0.82$. But
+# P, G, p earns $1.00$. Greedy has spent the product that should have parted the other two.
 #
-# Now a *restless* shopper, made for planning. She clicks often, bores fast, likes what she knows, and a click keeps
-# her. Only purchases count.
+# Now a *restless* shopper: she clicks often, bores fast, likes what she knows, and a click keeps her. Only purchases
+# count.
 #
-# **Predict first.** Below, one of these is taken away at a time. Which one ends the gain?
+# **Predict first.** Below, one of these is taken away or, at last, halved. What ends the gain?
 
 # %%
 restless = replace(CALIBRATED, no_click=0.0, boredom=2.0, boredom_window=2.0, drift=0.3)
@@ -158,30 +144,32 @@ changed = {
     "no boredom": replace(restless, boredom=0.0),
     "a click does not keep her": replace(restless, patience_click=0.0),
     "known goods weigh little": replace(restless, repeat=CALIBRATED.repeat),
+    "boredom as published": replace(restless, boredom=1.0),
 }
 price = exact_shop.myopia_table(tiny, changed, BUYING)
 record("price of myopia, restless", price.reset_index(names="shopper"))
 control = exact_shop.ExactShop(tiny, exact_shop.visible(restless), BUYING)
-for name in ("myopic", "optimum"):
-    print(f"{name} begins with", tiny.names[control.policies[name][0][0].argmax()])
-assert not known or price["share"].iloc[1:].max() < 0.01 < 0.12 < price["share"].iloc[0] < 0.14
+print("household 1, optimum begins with", tiny.names[control.policies["optimum"][0][0].argmax()])
+whole, *without, mild = price["share"]
+assert not known or max(without) < 0.01 < 0.02 < mild < 0.03 < 0.12 < whole < 0.14
 price[["optimum", "myopic", "random", "price", "share"]].round(3)
 
 # %% [markdown]
-# Any of the four. Planning is worth 13 % where clicks are frequent *and* bore *and* keep the shopper *and* goods differ
-# much. Take one away, and less than 1 % is left. The optimum does what we did on paper: it keeps the tissue to part two products of one topic.
-# So here is a shop in which planning must win: a *positive control*. An agent that fails in it has a fault.
+# Planning is worth 13 % where clicks are frequent *and* bore *and* keep the shopper *and* goods differ much. Without one
+# of the four, less than 1 % is left; with boredom as published, less than 3 %. For the first household the optimum begins
+# with lettuce: it keeps the tissue, as on paper, to part two products of one topic. In this shop planning must win: a
+# *positive control*.
 #
 # ## A policy, learned directly
 #
 # DQN learns values and acts by them. A *policy gradient* changes probabilities. Let $\pi_\theta(a \mid o)$ be a
-# softmax of a network's logits. The slope of the return, and the loss that has it, are
+# softmax of a network's logits. The slope of the return, up to a factor, and the loss that has it, are
 #
-# $$\nabla_\theta J = \mathbb{E}\big[A_t \nabla_\theta \log \pi_\theta(a_t \mid o_t)\big],
+# $$\nabla_\theta J \propto \mathbb{E}\big[A_t \nabla_\theta \log \pi_\theta(a_t \mid o_t)\big],
 # \qquad L(\theta) = -\frac{1}{B} \sum_{i=1}^{B} A_i \log \pi_\theta(a_i \mid o_i)$$
 #
 # $J$ is the mean return, $B$ the number of steps. The *advantage* $A_t$, a number for each step, says how much better it
-# went than a value network $V$ expected. What went better becomes more probable.
+# went than a value network $V$ expected.
 #
 # By hand: logits $(0, 0)$, so $\pi = (0.5, 0.5)$. Action 0 was taken and $A = 2$. Then $L = -2 \ln 0.5 = 1.386$.
 # The slope by logit $j$ is $-A\,(1_{j = 0} - \pi_j)$, which is $(-1, 1)$: a step down raises logit 0.
@@ -219,31 +207,30 @@ print(round(loss.numpy().item(), 3), tape.gradient(loss, logits).numpy().tolist(
 # %% tags=["nbval-check-output"]
 for advantage, ratio in ((1.0, 1.5), (-1.0, 0.5), (-1.0, 1.5)):
     one = PolicyBatch(None, None, np.zeros(1), np.array([advantage]), None, None)
-    raised = -policy_loss_reference(np.log([ratio]), one, 0.2)  # the same loss, in NumPy
+    raised = -policy_targets.policy_loss_reference(np.log([ratio]), one, 0.2)
     print(f"A = {advantage:+.0f}, ratio {ratio}: {raised:.1f}")
 
 # %% [markdown]
 # A good action has earned all that it can at 1.2: beyond there is no slope. A bad one is pushed down to 0.8 and no
-# further. But a bad one at 1.5 is not clipped: it has moved the wrong way and is pulled back.
+# further. But at 1.5 it is not clipped: it has moved the wrong way and is pulled back.
 #
 # The advantage comes from *GAE*: $\delta_t = r_t + \gamma V_{t+1} - V_t$ and $A_t = \delta_t + \gamma \lambda
-# A_{t+1}$ (exercise 10.2). The document calls GAE and policy gradients "distribution strategies" that speed up DQN,
-# and has SARSA avoid local optima. Neither is so: policy gradients are a family of their own, and SARSA learns the
-# value of what it *does* (chapter 8).
+# A_{t+1}$ (exercise 10.2). The document calls GAE and policy gradients "distribution strategies" that speed up DQN. They
+# are a family of their own.
 #
 # ## The positive control
 #
-# Three agents learn in the restless shop: DQN with $\gamma = 0$, which is a *myopic* learner of the same form; DQN with
+# Three agents learn in the restless shop: DQN with $\gamma = 0$, a *myopic* learner of the same form; DQN with
 # $\gamma = 0.99$; and PPO. They see what a log shows. The exact policies see the shopper.
 
 # %%
-DQN = DQNConfig(learning_rate=1e-3, batch_size=256, double=True, epsilon_steps=STEPS // 3)
+DQN = dqn.DQNConfig(learning_rate=1e-3, batch_size=256, double=True, epsilon_steps=STEPS // 3)
 DQN = replace(DQN, train_every=50, updates_per_call=5, sync_every=2_000, capacity=100_000)
 PPO = ppo(rollout_length=7, minibatch_size=350, epochs=4, learning_rate=2e-3)
 
 
 def trained(config, seed):
-    envs, valued = control.shop(200), isinstance(config, DQNConfig)  # 200 shoppers at once
+    envs, valued = control.shop(200), isinstance(config, dqn.DQNConfig)  # 200 shoppers at once
     kind, loop = (DQNLearner, Training) if valued else (PolicyGradientLearner, PolicyTraining)
     inputs = envs.single_observation_space.shape[0]
     learner = kind(config, obs_size=inputs, num_actions=tiny.num_items, seed=seed)
@@ -272,15 +259,14 @@ for name, config in {"DQN, gamma 0": replace(DQN, gamma=0.0), "DQN": DQN, "PPO":
     found[name] = trials.stacked([judged(trained(config, SEED + run), envs) for run in range(RUNS)])
 learned = trials.trial_table(found, "exact myopic", seed=SEED).iloc[:, 1:]
 record("positive control", learned.reset_index(names="policy"))
-ax = figures.intervals(learned.iloc[1:, 3:], "Return above the exact myopic policy's")
 middle, low, _ = learned.iloc[:, 3:].T.to_numpy()
-assert not known or abs(middle[2:] - middle[[0, 1, 1]]).max() < 0.02 < 0.04 < low[3:].min()
+assert not known or abs(middle[2:] - middle[[0, 1, 1]]).max() < 0.02 < 0.03 < low[3:].min()
 learned.round(3)
 
 # %% [markdown]
-# Both planners come within 0.02 of the optimum, far above the myopic policy. The myopic learner stays at its level. So these
-# agents can plan, where there is something to plan for. (Returns here are those of these shoppers. The exact ones,
-# without luck, stand in the table before.)
+# Both planners come within 0.02 of the optimum, far above the myopic policy. The myopic learner stays at its level. So DQN
+# and PPO can plan, for single products. SlateQ, which comes next, was not tested here. (Exact returns, without luck, stand
+# in the table before.)
 #
 # ## A page of ten
 #
@@ -303,9 +289,11 @@ print(round(float(best_slate.page_value(np.log([1.0, 2.0]), np.array([3.0, 1.0])
 # %% [markdown]
 # ## The big shop
 #
-# Every policy that learns had 150,000 pages (in SARDINE 50,000) and the same candidates; 2,000 shoppers (125) judged it,
-# for each of ten seeds. `companion.studies.shop_study` has stored the table. One row is computed again here. All
-# differences are to the *choice model*: it predicts clicks and purchases, and shows the page that is worth most *now*.
+# The *choice model* predicts clicks and purchases, and shows the page that is worth most *now*. It learned from 25,000
+# pages (10,000 in SARDINE), the other learners from 150,000 (50,000). Their tables choose topics, the rest the same
+# candidates; DQN top-K and the offline agents practised on pages of one product. 2,000 shoppers (125) judged each, for
+# each of ten seeds. `companion.studies.shop_study` keeps the table. One row, of a policy without training, is computed
+# again here.
 
 # %%
 table = shop_study.load()
@@ -313,74 +301,80 @@ again = shop_study.run(shop_study.Cell("calibrated", "own frequency", "pytorch",
 both = table.merge(pd.DataFrame([again]), on=shop_study.KEY)
 assert not known or np.isclose(both["returns_x"], both["returns_y"], rtol=1e-4).tolist() == [True]
 ranked = shop_tables.compared(table, "choice model")
+mean = table[table.framework == "pytorch"].pivot_table(["returns", "purchases"], "policy", "market")
+ranked.insert(1, "purchases", mean["purchases", "calibrated"])
 record("policies of the big shop", ranked.drop(columns="seconds").reset_index())
-gap = ranked[["difference", "low", "high"]].drop("choice model")[:10]
-ax = figures.intervals(gap, "Return of an episode, less the choice model's: the ten best")
+ax = figures.intervals(ranked[["difference", "low", "high"]][:11], "Return less the choice model's")
 assert set(ranked.query("verdict == 'better'").index) <= {"myopic oracle", "LinUCB"}
+three = ranked.loc[["choice model", "SlateQ", "PPO"], ["return", "seconds"]]
+assert np.allclose(three / three.iloc[0], [[1, 1], [0.945, 8.5], [0.81, 8.5]], 0, [0.005, 1.5])
+assert ranked["purchases"].idxmax() == "own frequency"
+cell = {"market": "calibrated", "framework": "pytorch"}
+one, two = cell | {"policy": "choice model"}, cell | {"policy": "own frequency"}
+gap = shop_study.difference(table, one, two, "purchases")
+print("purchases, choice model less own frequency:", gap)
 ranked.round(2)
 
 # %% [markdown]
-# The *myopic oracle* sees the hidden interest, as no shop can: the roof for all who look one page ahead. **No agent that
-# plans beats the choice model.** The model is told what a click is; the agents have to find out from rewards, with the
-# same pages. `seconds` of a processor say what making each policy costs; the choice model, which all share, is fitted
-# in seconds.
+# The *myopic oracle* sees the hidden interest, as no shop can: the roof for all who look one page ahead. **By return, no
+# agent that plans beats the choice model.** The model is told what a click is; the agents have to find out from rewards,
+# with six times the pages. But by *purchases* alone own frequency leads them all, the oracle too. The choice model wins
+# by clicks at 0.2 each: who wins is decided with the reward. `seconds` is the processor time of one run (seed 0).
 #
 # ## Guards against a rigged game
 #
-# Perhaps this one shop is to blame. So: the same, unchanged, in all markets of the table. *Looking ahead* is SlateQ
-# with $\gamma = 0.9$ less the same with 0; *PPO* is less the choice model. Without memory it cannot gain; if it did, something would be rigged.
+# Now the same, unchanged, in seven markets. *Looking ahead* is SlateQ with $\gamma = 0.9$ less the same with 0; *PPO*, in
+# two markets, is less the choice model. Networks are PyTorch's unless named.
 
 # %%
-pairs = {"looking ahead": ("SlateQ", "SlateQ, gamma 0"), "PPO": ("PPO", "choice model")}
-guards = pd.concat({name: shop_tables.in_each_market(table, *two) for name, two in pairs.items()})
-verdicts = guards.loc["looking ahead", "verdict"]
-assert verdicts.get("no memory") != "better"
-print(f"Looking ahead is better in {sum(verdicts == 'better')} of {len(verdicts)} markets.")
-record("guards", guards.reset_index(names=["what", "market"]))
-guards.round(3)
+ahead, each = ("SlateQ", "SlateQ, gamma 0"), shop_tables.in_each_market
+guards = {"looking ahead": each(table, *ahead), "PPO": each(table, "PPO", "choice model")}
+guards["looking ahead, TensorFlow"] = each(table, *ahead, framework="tensorflow")
+lost = 1 - mean["returns"].loc["SlateQ"] / mean["returns"].loc["SlateQ, gamma 0"]
+assert max(one.high.max() for one in guards.values()) < 0 < 0.02 < lost.min() < lost.max() < 0.075
+print(f"Looking ahead loses {100 * lost.min():.0f} to {100 * lost.max():.0f} %.")
+pd.concat(guards).round(3)
 
 # %% [markdown]
-# The markets differ in boredom, in the figures that the shopper was fitted to (open bandit, taobao), or are
-# another simulator altogether (sardine). Where looking ahead is worse, it has paid for nothing: its target carries
-# the noise of all later pages.
+# The markets differ in boredom or in the figures behind the shopper (open bandit, taobao); sardine is another simulator.
+# Looking ahead is worse in all seven, by 2 to 7 %, even without memory, where nothing can be gained or lost but noise:
+# probably that of all later pages in its target. A smaller gain would not be seen here.
 #
 # ## Or did a policy exploit the simulator?
 #
 # An agent finds what the equations reward, true or not. The guard is a *log with known probabilities*, here of random
 # pages. An impression that a policy would have made too counts 1 / its probability, all others 0: a click rate
-# without any simulation of that policy (chapter 11). Does it support the simulated one? The last row is from a
-# simulator that flatters: known goods draw more than three times as strongly as in the log.
+# without simulation (chapter 11). Does it support the simulated one? The last row is from a simulator that flatters:
+# known goods draw more than three times as strongly as in the log.
 
 # %%
-market = markets.shop_market("calibrated", CALIBRATED, world=world)
-test = bench.Bench(market, SEED, bench.Budget(20_000, 10_000), "pytorch")
-chosen, PAGE = recipes.RECIPES["choice model"](test, 1).policy, ShopConfig(horizon=1, visits=1)
+budget, PAGE = bench.Budget(20_000, 10_000), ShopConfig(horizon=1, visits=1)
+test = bench.Bench(markets.market("calibrated"), SEED, budget, runtime.framework.lower())
+made = {name: recipes.RECIPES[name](test, 1).policy for name in ("choice model", "SlateQ")}
 
 
-def held(make, simulator=CALIBRATED):  # clicks per product shown, on first pages
+def held(policy, simulator=CALIBRATED):  # clicks per product shown, on first pages
     envs, log = (ShopVectorEnv(1_000, world, PAGE, who) for who in (simulator, CALIBRATED))
-    logged = support.match(log, policies.RandomPolicy(10), make(log), steps=60, seed=SEED + 1)
-    simulated = support.shown(envs, make(envs), steps=10, seed=SEED)
+    logged = support.match(log, policies.RandomPolicy(10), policy, steps=60, seed=SEED + 1)
+    simulated = support.shown(envs, policy, steps=10, seed=SEED)
     return support.support(simulated, logged, None, seed=SEED)
 
 
-checked = {"own frequency": held(lambda _: own), "choice model": held(lambda _: chosen)}
-checked["myopic oracle"] = held(oracle.MyopicOracle)
-checked["own frequency, flattered"] = held(lambda _: own, replace(CALIBRATED, repeat=1.0))
+checked = {name: held(one) for name, one in {"own frequency": own, **made}.items()}
+checked["own frequency, flattered"] = held(own, replace(CALIBRATED, repeat=1.0))
 supported = support.support_table(checked).drop(columns=["matched", "published high"])
 record("support", supported.reset_index(names="policy"))
 assert not known or supported["verdict"].tolist() == [*[support.SUPPORTED] * 3, support.BEYOND]
 supported.round(4)
 
 # %% [markdown]
-# The log supports the first three; the oracle is only well informed. The flattered one is above all that the log allows,
-# and is flagged. `effective` is the number of impressions that the log's answer rests on; below 1,000 there is no
+# The log supports the first three, SlateQ too (after 20,000 pages). The flattered one is above all that the log allows, and
+# is flagged. `effective` is the number of impressions that the log's answer rests on; below 1,000 there is no
 # verdict.
 #
 # ## Every assumption
 #
-# All this holds for simulated shoppers. Here is what they are made of. "By hand" means that no published
-# figure fixes it.
+# All this holds for simulated shoppers, made of this. "By hand": no published figure fixes it.
 
 # %%
 pd.set_option("display.max_colwidth", None)
@@ -458,9 +452,10 @@ check("10.3", verdict)
 # %% [markdown]
 # ## Summary
 #
-# - Ask first what planning can gain. In the calibrated small shop: nothing. Where frequent clicks bore *and* keep
+# - Ask first what planning can gain. In the calibrated small shop: next to nothing. Where frequent clicks bore *and* keep
 #   shoppers, and goods differ: 13 %, and DQN and PPO found it.
-# - A model of the click that looks one page ahead is the line to beat.
+# - In the big shop no planner beat the choice model: SlateQ lost 5 %, PPO 19 %, at about eight times the processor time
+#   and six times the pages.
 # - No figure without the same shoppers, an interval, and a log that supports it.
 #
 # **Next:** chapter 13 tells the story of one real log from end to end.

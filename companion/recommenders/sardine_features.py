@@ -11,6 +11,7 @@ import numpy as np
 
 from companion.envs.policies import Info
 from companion.envs.sardine import SardineWorld
+from companion.recommenders.shop_features import check_parts
 
 NAMES = (
     "constant",
@@ -42,10 +43,7 @@ class SardineFeatures:
     size = len(NAMES)
 
     def __init__(self, world: SardineWorld, parts: Mapping[str, slice]):
-        for name in _READ:
-            if name not in parts:
-                raise ValueError(f"an observation must have {name!r}; it has {sorted(parts)}")
-        self._world, self._parts = world, parts
+        self._world, self._parts = world, check_parts(parts, _READ)
         total = world.vectors.sum(axis=1, keepdims=True)
         self._shares = world.vectors / total  # [I, C] rows sum to 1
 
