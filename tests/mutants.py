@@ -1,6 +1,6 @@
 """Faults seen in tutorials and programs, each as a small change to this package.
 
-`test_mutants.py` makes each change in a copy and checks that a test of `test_learning.py` fails.
+`test_mutants.py` makes each change in a copy and checks that a test fails there.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Mutant:
     file: str  # in companion/
     old: str  # occurs exactly once in the file
     new: str
-    test: str  # of test_learning.py; it must fail
+    test: str  # file::name; it must fail
 
 
 RULE = "    if not step.terminated:\n        target += rates.gamma * "
@@ -38,14 +38,17 @@ CARRIES = (
 SEEN = "before, actions, reward, self.obs, terminated, truncated, self.mask"
 DUE = "while self.syncs < self.step // self.config.sync_every:"
 ENDS = "ends = batch.terminated"
-EXACT = "test_tables_find_the_exact_values"
-CHAIN = "test_dqn_finds_the_exact_values_of_a_chain"
-BEYOND = "test_values_go_on_beyond_a_time_limit_and_stop_at_the_end"
-SHARES = "test_equal_values_are_decided_at_random_and_epsilon_is_the_share_of_exploring"
-IDENTITY = "test_the_identity_task_is_learnt"
-MEAN = "test_priorities_do_not_shift_the_mean"
-REACH = "test_n_steps_do_not_reach_across_the_end"
-STILL = "test_the_target_stands_still_between_its_moves"
+EXACT = "test_learning.py::test_tables_find_the_exact_values"
+CHAIN = "test_learning.py::test_dqn_finds_the_exact_values_of_a_chain"
+BEYOND = "test_learning.py::test_values_go_on_beyond_a_time_limit_and_stop_at_the_end"
+SHARES = (
+    "test_learning.py::"
+    "test_equal_values_are_decided_at_random_and_epsilon_is_the_share_of_exploring"
+)
+IDENTITY = "test_learning.py::test_the_identity_task_is_learnt"
+MEAN = "test_learning.py::test_priorities_do_not_shift_the_mean"
+REACH = "test_learning.py::test_n_steps_do_not_reach_across_the_end"
+STILL = "test_learning.py::test_the_target_stands_still_between_its_moves"
 
 MUTANTS = [
     # --- the rules of tables
@@ -55,7 +58,7 @@ MUTANTS = [
         "rl/tabular.py",
         SARSA_TARGET,
         SARSA_TARGET.replace("q[step.next_state, step.next_action]", "highest(q[step.next_state])"),
-        "test_the_cliff_of_example_6_6[sarsa]",
+        "test_learning.py::test_the_cliff_of_example_6_6[sarsa]",
     ),
     Mutant(
         "Q-learning looks beyond the end",
@@ -95,7 +98,7 @@ MUTANTS = [
         "rl/tabular.py",
         "rates.gamma * other[step.next_state, best]",
         "rates.gamma * q[step.next_state, best]",
-        "test_the_maximisation_bias_of_example_6_7",
+        "test_learning.py::test_the_maximisation_bias_of_example_6_7",
     ),
     Mutant(
         "the next state is the same state, in the loop of tables",
@@ -111,7 +114,7 @@ MUTANTS = [
         "rl/tab_episodes.py",
         CARRIES,
         f"{CARRIES}        action = epsilon_greedy(q[state], turn.rates.epsilon, turn.rng)\n",
-        "test_sarsa_walks_the_action_that_it_has_learnt_from",
+        "test_learning.py::test_sarsa_walks_the_action_that_it_has_learnt_from",
     ),
     # --- choosing
     Mutant(
@@ -120,7 +123,7 @@ MUTANTS = [
         "rl/explore.py",
         DRAW,
         "draw, epsilon = rng.random(), 1.0 - epsilon\n",
-        "test_the_cliff_of_example_6_6[q_learning]",
+        "test_learning.py::test_the_cliff_of_example_6_6[q_learning]",
     ),
     Mutant(
         "epsilon the wrong way round, in batches",
@@ -169,7 +172,7 @@ MUTANTS = [
         "rl/rollout.py",
         "return step._replace(next_obs=next_obs, next_mask=next_mask)",
         "return step",
-        "test_a_vector_of_environments_is_cut_off_where_it_is_not_where_it_begins_again",
+        "test_learning.py::test_a_vector_of_environments_is_cut_off_where_it_is_not_where_it_begins_again",
     ),
     Mutant(
         "a time limit ends the task, when stepping",
@@ -242,7 +245,7 @@ MUTANTS = [
         "rl/targets.py",
         "best_allowed(chooser, batch.next_mask)",
         "best_allowed(chooser)",
-        "test_forbidden_actions_are_neither_taken_nor_counted[table]",
+        "test_learning.py::test_forbidden_actions_are_neither_taken_nor_counted[table]",
     ),
     Mutant(
         "no end in the target, PyTorch",
@@ -275,5 +278,79 @@ MUTANTS = [
         "if batch.weight is not None:",
         "if False:",
         f"{MEAN}[tensorflow]",
+    ),
+    # --- whole pages, and learning from a log, PyTorch
+    Mutant(
+        "SlateQ shows the highest values, PyTorch",
+        "",
+        "pytorch/slate_q.py",
+        "for _ in range(model.rounds):",
+        "for _ in range(0):",
+        "test_twins_slate_q.py::test_the_best_pages_are_those_of_the_exact_search[pytorch]",
+    ),
+    Mutant(
+        "SlateQ forgets that nothing may be clicked, PyTorch",
+        "",
+        "pytorch/slate_q.py",
+        " + one * q[:, -1]",
+        "",
+        "test_twins_slate_q.py::test_the_exact_values_and_pages_are_learnt[pytorch-0.9]",
+    ),
+    Mutant(
+        "SlateQ looks beyond the end, PyTorch",
+        "E18",
+        "pytorch/slate_q.py",
+        "torch.where(batch.terminated, 0.0, future)",
+        "future",
+        "test_twins_slate_q.py::test_the_end_of_an_episode_is_worth_its_reward[pytorch]",
+    ),
+    Mutant(
+        "conservative in name only, PyTorch",
+        "",
+        "pytorch/offline.py",
+        "of_dqn + alpha * ",
+        "of_dqn + 0 * ",
+        "test_twins_offline.py::test_what_was_not_done_is_pushed_down_and_what_was_done_up[pytorch]",
+    ),
+    # --- whole pages, and learning from a log, TensorFlow
+    Mutant(
+        "SlateQ shows the highest values, TensorFlow",
+        "",
+        "tensorflow/slate_q.py",
+        "for _ in range(model.rounds):",
+        "for _ in range(0):",
+        "test_twins_slate_q.py::test_the_best_pages_are_those_of_the_exact_search[tensorflow]",
+    ),
+    Mutant(
+        "SlateQ forgets that nothing may be clicked, TensorFlow",
+        "",
+        "tensorflow/slate_q.py",
+        " + one * q[:, -1]",
+        "",
+        "test_twins_slate_q.py::test_the_exact_values_and_pages_are_learnt[tensorflow-0.9]",
+    ),
+    Mutant(
+        "SlateQ looks beyond the end, TensorFlow",
+        "E18",
+        "tensorflow/slate_q.py",
+        "tf.where(batch.terminated, 0.0, future)",
+        "future",
+        "test_twins_slate_q.py::test_the_end_of_an_episode_is_worth_its_reward[tensorflow]",
+    ),
+    Mutant(
+        "conservative in name only, TensorFlow",
+        "",
+        "tensorflow/offline.py",
+        "of_dqn + alpha * ",
+        "of_dqn + 0 * ",
+        "test_twins_offline.py::test_what_was_not_done_is_pushed_down_and_what_was_done_up[tensorflow]",
+    ),
+    Mutant(
+        "any action is taken for the log's",
+        "",
+        "rl/offline.py",
+        "supported(behaviour(obs, mask), mask, threshold)",
+        "mask",
+        "test_rl_offline.py::test_who_acts_stays_within_the_log",
     ),
 ]

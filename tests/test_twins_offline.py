@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from parity import array, assert_same, load, tensor
+from parity import array, assert_same, assert_slopes, load, tensor
 from test_rl_offline import ALL, GAMMA, STATES, cliff_log, true_value, within_the_log
 from test_twins_dqn import A, B, busy, learner, make_batch, tensors
 
@@ -95,17 +95,7 @@ def test_the_gradients_are_the_slopes_of_the_numpy_loss(twin, allowed):
     each, batch = cql(twin, allowed=allowed), make_batch(weighted=True)
     online, target = busy(each)
     loss = reference(each.config, online, target, batch, allowed)
-    gradients = each.gradients(batch)
-    rng = np.random.default_rng(0)
-    for name, value in online.items():
-        place = tuple(rng.integers(size) for size in value.shape)
-        ends = []
-        for change in (1e-5, -1e-5):
-            moved = {key: weights.astype(np.float64) for key, weights in online.items()}
-            moved[name][place] += change
-            ends.append(loss(moved))
-        slope = (ends[0] - ends[1]) / 2e-5
-        assert gradients[name][place] == pytest.approx(slope, abs=2e-4)
+    assert_slopes(each.gradients(batch), online, loss)
 
 
 def test_several_steps_lead_both_twins_to_the_same_weights(twins):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from parity import FRAMEWORKS, array, assert_same, load, tensor
+from parity import FRAMEWORKS, array, assert_same, assert_slopes, load, tensor
 from test_rl_policy_gradient import LOGITS, Shelf, enumerated, exact_gradient, layers
 from worlds import Identity
 
@@ -191,19 +191,12 @@ def test_the_gradients_of_the_twins_are_equal(modules, config, masked):
 def test_the_gradients_are_the_slopes_of_the_numpy_loss(module, config, masked):
     """By differences, in float64; at three places of each array."""
     each, batch = learner(module, config), make_batch(config, masked=masked)
-    wide = {name: value.astype(np.float64) for name, value in busy(each).items()}
-    gradients, rng = each.gradients(batch), np.random.default_rng(0)
+    weights = busy(each)
 
-    def loss(name, place, change):
-        moved = {**wide, name: wide[name].copy()}
-        moved[name][place] += change
-        return loss_reference(moved, batch, config)["loss"]
+    def loss(weights):
+        return loss_reference(weights, batch, config)["loss"]
 
-    for name, value in wide.items():
-        for _ in range(3):
-            place = tuple(rng.integers(size) for size in value.shape)
-            slope = (loss(name, place, 1e-6) - loss(name, place, -1e-6)) / 2e-6
-            assert gradients[name][place] == pytest.approx(slope, abs=1e-5), name
+    assert_slopes(each.gradients(batch), weights, loss, places=3, step=1e-6, atol=1e-5)
 
 
 def test_one_step_of_sgd_gives_the_same_weights(modules):
