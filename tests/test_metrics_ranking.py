@@ -1,10 +1,21 @@
 import numpy as np
 import pytest
-from sklearn.metrics import ndcg_score
+from sklearn.metrics import average_precision_score, ndcg_score
 
 from companion.core.seeding import generator
 from companion.metrics import ranking
-from companion.metrics.ranking import NOTHING, hit_rate, hits, ndcg, precision, recall, top_k
+from companion.metrics.ranking import (
+    NOTHING,
+    average_precision,
+    hit_rate,
+    hits,
+    ndcg,
+    precision,
+    recall,
+    reciprocal_rank,
+    top_k,
+    truncated_precision,
+)
 
 
 def test_equal_scores_are_ordered_at_random():
@@ -70,7 +81,7 @@ def test_every_metric_lies_between_zero_and_one():
     rng = np.random.default_rng(1)
     relevant = np.stack([rng.permutation(50)[:8] for _ in range(40)])
     found = hits(top_k(rng.normal(size=(40, 50)), 10), relevant)
-    for metric in ranking.METRICS.values():
+    for metric in ranking.ALL_METRICS.values():
         assert ((metric(found) >= 0) & (metric(found) <= 1)).all()
 
 
@@ -126,3 +137,62 @@ def test_the_hit_rate_by_hand():
     found = hit_rate(hits(top, relevant))
     assert found[[0, 1, 2, 4]].tolist() == [1.0, 1.0, 0.0, 0.0]
     assert np.isnan(found[3])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_ties_at_the_edge_fall_by_one_order_for_all_users(kind):
+    rng = np.random.default_rng(3)
+    for case in range(60):
+        size = int(rng.choice([1, 2, 7, 300, 1_500]))
+        k = int(rng.integers(1, min(size, 40) + 1))
+        scores = rng.integers(rng.choice([1, 2, 5, 60]), size=(4, size)).astype(kind)
+        scores[rng.random(scores.shape) < rng.choice([0, 0.4, 0.99])] = -np.inf
+        place = np.argsort(generator(case, "ties").permutation(size))
+        top = top_k(scores, k, seed=case)
+        for user in range(4):
+            there = np.flatnonzero(scores[user] > -np.inf)
+            expected = sorted(there, key=lambda i, u=user: (-scores[u, i], place[i]))[:k]
+            assert top[user].tolist() == expected + [NOTHING] * (k - len(expected))
+
+
+def test_the_first_wrong_score_is_named_by_user_and_then_by_item():
+    scores = np.zeros((5, 2_000))
+    scores[3, [1_999, 7, 1_000]], scores[4, 0] = np.nan, np.inf
+    for seed in range(5):
+        with pytest.raises(ValueError, match="user 3, item 7: the score is nan"):
+            top_k(scores, 3, seed=seed)
+
+
+def test_an_item_that_is_shown_twice_is_an_error():
+    with pytest.raises(ValueError, match="user 1 is shown an item twice"):
+        hits([[1, 2], [4, 4]], [[1], [4]])
+
+
+def test_average_precision_and_reciprocal_rank_by_hand():
+    found = hits([[9, 0, 8, 1], [5, 6, 7, 8], [0, 1, 2, 3]], [[0, 1], [0, 1], [NOTHING, NOTHING]])
+    for denominator in ("min(R, k)", "R", "hits"):
+        values = average_precision(found, denominator=denominator)
+        assert values[:2].tolist() == [0.5, 0.0]  # (1/2 + 2/4) / 2
+        assert np.isnan(values[2])
+    assert reciprocal_rank(found)[:2].tolist() == [0.5, 0.0]
+    assert np.isnan(reciprocal_rank(found)[2])
+    many = hits([[0, 1]], [[0, 1, 2, 3]])
+    values = [average_precision(many, denominator=d)[0] for d in ("min(R, k)", "R", "hits")]
+    assert values == [1.0, 0.5, 1.0]
+    with pytest.raises(ValueError, match="one of 'min\\(R, k\\)', 'R', 'hits'; got 'k'"):
+        average_precision(found, denominator="k")
+
+
+def test_average_precision_over_all_places_agrees_with_scikit_learn():
+    rng = np.random.default_rng(5)
+    scores, truth = rng.normal(size=(30, 25)), rng.random((30, 25)) < 0.3
+    truth[:, 3] = True
+    found = hits(top_k(scores, 25), np.where(truth, np.arange(25), NOTHING))
+    theirs = [average_precision_score(t, s) for t, s in zip(truth, scores, strict=True)]
+    np.testing.assert_allclose(average_precision(found, denominator="R"), theirs)
+
+
+def test_truncated_precision_by_hand():
+    found = hits([[0, 1, 2], [0, 7, 8], [7, 8, 9]], [[0, 1, 2, 3], [0, 1, -1, -1], [-1] * 4])
+    assert truncated_precision(found)[:2].tolist() == [1.0, 0.5]
+    assert np.isnan(truncated_precision(found)[2])
