@@ -16,29 +16,42 @@ from companion.pytorch.policy_gradient import (
 )
 from companion.pytorch.recommend import NextBasketLearner, NextBasketModel, next_basket_loss
 from companion.pytorch.runtime import setup
+from companion.pytorch.sequence_encoders import LSTMEncoder
+from companion.pytorch.sequence_losses import masked_item_loss, next_item_loss, sampled_loss
+from companion.pytorch.sequence_model import PredictionHead, SequenceModel
 from companion.pytorch.slate_policy import entropy, masked_logits, slate_log_probability
 from companion.pytorch.slate_q import slate_target, slate_td_loss
+from companion.pytorch.text_encoders import TextCNN
+from companion.pytorch.transformer import TransformerEncoder
 
 __all__ = [
     "DQNLearner",
     "GRUEncoder",
     "ItemEmbedding",
+    "LSTMEncoder",
     "NextBasketLearner",
     "NextBasketModel",
     "PolicyGradientLearner",
     "PolicyNetwork",
+    "PredictionHead",
     "QNetwork",
+    "SequenceModel",
+    "TextCNN",
+    "TransformerEncoder",
     "conservative_gap",
     "cql_loss",
     "entropy",
     "last_state",
     "load",
     "load_into",
+    "masked_item_loss",
     "masked_logits",
     "masked_mean",
     "next_basket_loss",
+    "next_item_loss",
     "policy_gradient_loss",
     "policy_loss",
+    "sampled_loss",
     "save",
     "setup",
     "slate_log_probability",

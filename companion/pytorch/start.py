@@ -1,4 +1,7 @@
-"""What has to be set before PyTorch is imported for the first time."""
+"""What has to be set before PyTorch is imported for the first time.
+
+Twin: companion/tensorflow/start.py
+"""
 
 import os
 

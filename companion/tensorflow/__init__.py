@@ -16,29 +16,42 @@ from companion.tensorflow.policy_gradient import (
 )
 from companion.tensorflow.recommend import NextBasketLearner, NextBasketModel, next_basket_loss
 from companion.tensorflow.runtime import setup
+from companion.tensorflow.sequence_encoders import LSTMEncoder
+from companion.tensorflow.sequence_losses import masked_item_loss, next_item_loss, sampled_loss
+from companion.tensorflow.sequence_model import PredictionHead, SequenceModel
 from companion.tensorflow.slate_policy import entropy, masked_logits, slate_log_probability
 from companion.tensorflow.slate_q import slate_target, slate_td_loss
+from companion.tensorflow.text_encoders import TextCNN
+from companion.tensorflow.transformer import TransformerEncoder
 
 __all__ = [
     "DQNLearner",
     "GRUEncoder",
     "ItemEmbedding",
+    "LSTMEncoder",
     "NextBasketLearner",
     "NextBasketModel",
     "PolicyGradientLearner",
     "PolicyNetwork",
+    "PredictionHead",
     "QNetwork",
+    "SequenceModel",
+    "TextCNN",
+    "TransformerEncoder",
     "conservative_gap",
     "cql_loss",
     "entropy",
     "last_state",
     "load",
     "load_into",
+    "masked_item_loss",
     "masked_logits",
     "masked_mean",
     "next_basket_loss",
+    "next_item_loss",
     "policy_gradient_loss",
     "policy_loss",
+    "sampled_loss",
     "save",
     "setup",
     "slate_log_probability",

@@ -1,4 +1,7 @@
-"""What has to be set before TensorFlow is imported for the first time, and right after."""
+"""What has to be set before TensorFlow is imported for the first time, and right after.
+
+Twin: companion/pytorch/start.py
+"""
 
 import os
 import sys
