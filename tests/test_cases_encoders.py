@@ -1,7 +1,7 @@
 """Faults that others reported, as encoders of users would have them; each is a test of ours.
 
 Of the areas "encoders", "pytorch" and "tensorflow/keras" of the collected cases, those that
-concern what reads a history.
+concern what reads a history or a graph.
 """
 
 import json
@@ -11,12 +11,17 @@ import numpy as np
 import pytest
 from encoders import KINDS, H, busy, call, compiled, gradients, of
 from parity import array, load, tensor
+from scipy import sparse
 from test_twins import input_gradient
 
 from companion.recommenders.encoder_config import SequenceConfig, TextCNNConfig, sasrec
+from companion.recommenders.graph_config import LightGCNConfig
+from companion.recommenders.item_graph import bipartite, normalise_symmetric
 
 CASES = json.loads(
     """{
+"ENC-01": {"interactions": [[1, 1, 0], [0, 1, 0]],
+           "weights": [[0.7071067811865475, 0.5, 0], [0, 0.7071067811865475, 0]]},
 "TF-02": {"numbers": [0, 1, 2, 3, 4], "traces": 1},
 "TF-03": {"tokens": [[1, 2, 0, 0], [0, 0, 0, 0]], "pad": 0},
 "TF-04": {"table": [5, 1, 3], "tokens": [1, 2, 0, 0], "expected_mean": 2.0},
@@ -26,7 +31,7 @@ CASES = json.loads(
 ENCODERS = ["gru", "lstm", "mean", "text", *KINDS]
 
 
-@pytest.mark.parametrize("name", ["TF-03", "TF-04", "PT-04"])
+@pytest.mark.parametrize("name", ["ENC-01", "TF-03", "TF-04", "PT-04"])
 def test_the_inputs_are_those_that_were_reported(shared, name):
     assert json.loads((shared / "cases" / "files" / f"{name}.json").read_text()) == CASES[name]
 
@@ -136,3 +141,43 @@ def test_tf_02_a_step_is_compiled_once_whatever_the_length_of_a_history():
         _, state = step(state, tensor(twin, np.array([2 + number])))
     assert array(state.length).tolist() == [len(case["numbers"])]
     assert step.experimental_get_tracing_count() == case["traces"]
+
+
+def interactions():
+    """Two users, three items; nobody had the third."""
+    return sparse.csr_array(np.array(CASES["ENC-01"]["interactions"], float))
+
+
+def test_enc_01_an_item_that_nobody_touched_stays_finite(twin):
+    """It keeps its own vector alone: the share 1 / (L + 1) that LightGCN gives a node's own."""
+    graph = normalise_symmetric(bipartite(interactions())).toarray()
+    np.testing.assert_allclose(graph[:2, 2:], CASES["ENC-01"]["weights"])
+    model = of(twin, "graph").LightGCN(LightGCNConfig(size=H, layers=3, l2=0.1), interactions())
+    weights = busy(twin, model)
+    users, items = (array(part) for part in model.vectors())
+    assert np.isfinite(users).all()
+    assert np.isfinite(items).all()
+    np.testing.assert_allclose(items[2], weights["items"][2] / 4, atol=1e-6)
+    batch = [tensor(twin, np.array(column)) for column in ([0, 1], [0, 1], [[2], [2]])]
+    slopes = of(twin, "named_weights").gradients(model, lambda: model.batch_loss(*batch))
+    for slope in slopes.values():
+        assert np.isfinite(slope).all()
+        assert (np.abs(slope).max(1) > 1e-3).all()
+
+
+def test_enc_02_users_meet_items_alone(twin):
+    graph = bipartite(interactions())
+    assert graph.shape == (5, 5)
+    assert graph.nnz == 6
+    table, seen = graph.toarray(), interactions().toarray()
+    np.testing.assert_array_equal(table, table.T)
+    assert not table[:2, :2].any()
+    assert not table[2:, 2:].any()
+    np.testing.assert_array_equal(table[:2, 2:], seen)  # item i is node 2 + i
+    # One step of the model: users get their items' vectors, items their users'.
+    model = of(twin, "graph").LightGCN(LightGCNConfig(size=H, layers=1), interactions())
+    weights = busy(twin, model)
+    step = np.array(CASES["ENC-01"]["weights"])
+    users, items = (array(part) for part in model.vectors())
+    np.testing.assert_allclose(users, (weights["users"] + step @ weights["items"]) / 2, atol=1e-6)
+    np.testing.assert_allclose(items, (weights["items"] + step.T @ weights["users"]) / 2, atol=1e-6)
