@@ -4,7 +4,7 @@ What is chosen is drawn before the clock starts, so that only the simulators are
 of a step differs:
 
 - ours: N shoppers, slates of 10 of 500; choice with no click, cart and purchase, boredom, drift,
-  need, patience, return visits, observations of 86 numbers, masks of 500, checks of every slate.
+  need, patience, return visits, observations of 106 numbers, masks of 500, checks of every slate.
 - SARDINE SlateTopK-BoredInf: one user, slates of 10 of 1,000; independent clicks by place,
   boredom, drift; observations of 10 + 10 + 10 numbers; episodes of 100 pages.
 - RecSim interest evolution: one user, slates of 5 of 500 documents; multinomial choice, watch time

@@ -336,7 +336,7 @@ def test_the_parts_of_an_observation_by_hand():
     assert obs[parts["price_level"]] == pytest.approx(level / (1 + level))
     assert obs[parts["history"]] == pytest.approx(counts.sum() / (counts.sum() + 50))
     assert obs[parts["searched"]].tolist() == np.eye(3)[world.topic[info["search"]]].tolist()
-    for name in ("clicked", "shown", "page", "visit", "away", "clicks"):
+    for name in ("clicked", "shown", "ordered", "page", "visit", "away", "clicks"):
         assert not obs[parts[name]].any()
     env.floor.facts.appeal[4] = 200.0  # of topic 1: clicked for sure
     env.step(np.array([4, 0, 3]))
@@ -353,6 +353,22 @@ def test_the_parts_of_an_observation_by_hand():
     assert info["visit"] == 1
     assert obs[parts["visit"]] == pytest.approx(0.25)
     assert obs[parts["away"]] == pytest.approx(math.log1p(world.gap[user]) / math.log(366))
+
+
+def test_the_observation_holds_what_was_bought_in_this_episode():
+    shopper = replace(PLAIN, patience=9.0, cart=50.0, purchase=50.0)  # a click is a purchase
+    env = ShopEnv(tiny_world(), shopper=shopper, slate_size=2, horizon=4, visits=1)
+    obs, info = env.reset(seed=0)
+    ordered, topic = layout(env.floor.config, env.floor.world)["ordered"], env.floor.world.topic
+    env.floor.facts.appeal[:] = 200.0
+    bought = np.zeros(3)
+    for _ in range(3):
+        slate = np.flatnonzero(info["action_mask"])[:2]
+        obs, *_, info = env.step(slate)
+        bought[topic[slate[info["position"]]]] += 1
+        np.testing.assert_allclose(obs[ordered], bought / (bought + 1), rtol=1e-6)
+    assert bought.max() > 1
+    assert not env.reset()[0][ordered].any()
 
 
 def test_the_layout_covers_the_observation_once():

@@ -249,7 +249,7 @@ def test_the_examples_are_the_pages_that_were_shown():
 
     play(envs, RandomPolicy(3), steps=25, seed=4, learn=False, watch=watch)
     found = collect_pages(envs, RandomPolicy(3), pairs, steps=25, seed=4)
-    assert found.pairs.shape == (25 * 20, 3, 11)
+    assert found.pairs.shape == (25 * 20, 3, 12)
     assert any((info["terminated"] | info["truncated"]).any() for _, _, info in pages)
     row = 0
     for obs, slate, info in pages:
@@ -280,7 +280,7 @@ def test_the_shop_s_own_weights_come_back_from_a_random_log(plainly):
 def test_the_reward_of_a_click_is_that_of_the_funnel(plainly):
     """P(purchase | click) of an item bought n times: two logistic steps, from cart to purchase."""
     assert (plainly.reward.low, plainly.reward.high) == (pytest.approx(0.2), pytest.approx(1.2))
-    mean = np.zeros((2, 11))
+    mean = np.zeros((2, 12))
     mean[:, 0], mean[1, 2] = 1.0, np.log(4.0)
     carts = expit(-0.5 + 1.5 * 0.8 * np.log([1.0, 4.0]))
     np.testing.assert_allclose(plainly.value(mean), 0.2 + carts * expit(0.5), atol=0.09)
@@ -410,9 +410,9 @@ def test_a_model_of_other_features_or_fewer_places_is_refused(plainly):
         lambda: myopic_policy(TRUE, pairs, 3),
         lambda: fitted_utility(TRUE, pairs),
     ):
-        with pytest.raises(ValueError, match="pairs must have 3 features; got 11"):
+        with pytest.raises(ValueError, match="pairs must have 3 features; got 12"):
             use()
-    with pytest.raises(ValueError, match="pairs must have 3 features; got 11"):
+    with pytest.raises(ValueError, match="pairs must have 3 features; got 12"):
         static_scores(TRUE, world)
     with pytest.raises(ValueError, match="the model knows 3 places; got 5"):
         myopic_policy(plainly, pairs, 5)

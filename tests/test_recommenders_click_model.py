@@ -137,5 +137,5 @@ def test_the_policy_shows_what_is_clicked_most_probably_and_beats_a_random_one()
 
 def test_a_model_of_other_features_is_refused():
     _, pairs, _ = shop()
-    with pytest.raises(ValueError, match="pairs must have 3 features; got 11"):
+    with pytest.raises(ValueError, match="pairs must have 3 features; got 12"):
         click_policy(ClickModel(0.0, W, U, PLACE), pairs, Choice(3))

@@ -141,7 +141,7 @@ def test_the_features_of_a_pair_by_hand():
     parts = layout(config, WORLD)
     pairs = PairFeatures(WORLD, parts)
     rng = generator(0, "features")
-    obs = rng.random((2, 4 * WORLD.num_topics + 6)).astype(np.float32)
+    obs = rng.random((2, 5 * WORLD.num_topics + 6)).astype(np.float32)
     info = {"user": np.array([1, NEWCOMER]), "search": np.array([WORLD.kind[7], -1])}
     x = pairs(obs, info)
     assert x.shape == (2, WORLD.num_items, pairs.size) == (2, 12, len(NAMES))

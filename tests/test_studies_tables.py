@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from companion.metrics.uplift import Interval
-from companion.studies.shop_tables import compared, in_each_market, verdict
+from companion.studies.shop_tables import compared, grid, in_each_market, verdict
 
 LUCK = (1.0, 5.0, 3.0)  # of a seed, the same for all policies
 
@@ -13,7 +13,7 @@ LUCK = (1.0, 5.0, 3.0)  # of a seed, the same for all policies
 def rows(policy, returns, market="calibrated", framework="pytorch", seconds=1.0):
     return [
         {"market": market, "policy": policy, "framework": framework, "seed": seed}
-        | {"returns": value, "seconds": seconds * (1 + seed)}
+        | {"returns": value, "purchases": value / 2, "seconds": seconds * (1 + seed)}
         for seed, value in enumerate(returns)
     ]
 
@@ -56,7 +56,8 @@ def test_policies_are_compared_seed_by_seed_and_ranked():
     assert found.loc["up", ["return", "difference", "low", "high"]].tolist() == pytest.approx(
         wanted, rel=1e-4
     )
-    assert found.loc["up", ["seconds", "seeds"]].tolist() == [4.0, 3]
+    rest = found.loc["up", ["purchases", "seconds", "seeds"]]
+    assert rest.tolist() == pytest.approx([1.65, 4, 3])
     assert found.loc["base", ["difference", "low", "high"]].tolist() == [0, 0, 0]
 
 
@@ -71,3 +72,20 @@ def test_a_market_counts_where_both_have_two_seeds():
     assert found["difference"].tolist() == pytest.approx([0.3, -0.15])
     assert found["verdict"].tolist() == ["better", "not told apart"]
     assert in_each_market(TABLE, "up", "base", framework="tensorflow").empty
+    half = in_each_market(TABLE, "up", "base", figure="purchases")
+    assert half["difference"].tolist() == pytest.approx([0.15, -0.075])
+
+
+def test_a_grid_shows_each_difference_with_its_interval_and_blanks_where_there_is_none():
+    found = {
+        "up": in_each_market(TABLE, "up", "base"),
+        "down": in_each_market(TABLE, "down", "base"),
+        "nothing": in_each_market(TABLE, "nobody", "base"),
+    }
+    shown = grid(found)
+    half = 4.3027 * 0.1 / np.sqrt(3)
+    assert list(shown.index) == ["calibrated", "other"]
+    assert shown.loc["calibrated", "up"] == f"+0.30 [{0.3 - half:+.2f}, {0.3 + half:+.2f}]"
+    assert shown.loc["calibrated", "down"] == f"-0.30 [{-0.3 - half:+.2f}, {-0.3 + half:+.2f}]"
+    assert shown.loc["other", "down"] == ""
+    assert shown["nothing"].tolist() == ["", ""]

@@ -44,7 +44,7 @@ class ShopEnv(gymnasium.Env[Any, Any]):
     that are not in the cart of this visit, as long as K others are left.
 
     ## Observation Space
-    `Box(0, 1, (4 C + 6,))`, float32: what the shop's log knows. `layout(config, world)` names the
+    `Box(0, 1, (5 C + 6,))`, float32: what the shop's log knows. `layout(config, world)` names the
     parts.
 
     ## Rewards

@@ -172,6 +172,7 @@ def follow(n: int, item: int, luck: np.ndarray, scene: Scene) -> int:
         state.left[n] -= 1
     if stage == 2:
         state.buys[n] += 1
+        state.ordered[n, facts.topic[item]] += 1
         state.last_bought[n, kind] = state.day[n]
     return stage
 

@@ -41,6 +41,7 @@ class State(NamedTuple):
     buys: np.ndarray  # [N] purchases of the episode
     clicked: np.ndarray  # [N, C] recent clicks, fading from page to page
     shown: np.ndarray  # [N, C] recently shown share of places, fading likewise
+    ordered: np.ndarray  # [N, C] purchases of the episode
     allowed: np.ndarray  # [N, I] bool: not in the cart of this visit
     left: np.ndarray  # [N] how many more may go into the cart before a page lacks items
     page: np.ndarray  # [N] of the visit, from 0
@@ -101,7 +102,7 @@ def empty_state(world: ShopWorld, keys: np.ndarray) -> State:
 
 
 WHOLE = ("episode", "user", "left", "page", "pages", "visit", "clicks", "buys", "searched")
-BY_TOPIC = ("interest", "satiation", "clicked", "shown")
+BY_TOPIC = ("interest", "satiation", "clicked", "shown", "ordered")
 
 
 def hidden(state: State) -> Hidden:

@@ -47,16 +47,16 @@ class ShopConfig:
 
 
 def layout(config: ShopConfig, world: ShopWorld) -> dict[str, slice]:
-    """Which numbers of an observation are what. D = 4 C + 6.
+    """Which numbers of an observation are what. D = 5 C + 6.
 
     `bought`: share of the purchases in the log by topic, zeros without any. `clicked` and `shown`:
-    clicks and places of the last pages by topic, fading by a fifth a page. `searched`: the topic of
-    this visit's search. `page`, `visit`: how far they are. `away`: days since the last visit.
-    `clicks`: share of this visit's pages with a click. `price_level`, `history`: how dear and how
-    much the household buys.
+    clicks and places of the last pages by topic, fading by a fifth a page. `ordered`: n / (n + 1)
+    for n purchases of this episode, by topic. `searched`: the topic of this visit's search.
+    `page`, `visit`: how far they are. `away`: days since the last visit. `clicks`: share of this
+    visit's pages with a click. `price_level`, `history`: how dear and how much the household buys.
     """
     topics = world.num_topics
-    widths = dict.fromkeys(("bought", "clicked", "shown", "searched"), topics)
+    widths = dict.fromkeys(("bought", "clicked", "shown", "ordered", "searched"), topics)
     widths |= dict.fromkeys(("page", "visit", "away", "clicks", "price_level", "history"), 1)
     ends = np.cumsum(list(widths.values())).tolist()
     return {
@@ -101,6 +101,8 @@ class View:
         obs[:, parts["history"].start] = household[:, topics + 1]
         obs[:, parts["clicked"]] = state.clicked[rows]
         obs[:, parts["shown"]] = state.shown[rows]
+        ordered = state.ordered[rows]
+        obs[:, parts["ordered"]] = ordered / (ordered + 1)
         searched = state.searched[rows]
         did = np.flatnonzero(searched >= 0)
         obs[did, parts["searched"].start + self._topic_of_kind[searched[did]]] = 1

@@ -12,6 +12,7 @@ from companion.envs.shopper import ShopperConfig, chance
 
 # Numbers of the draws on a page; the first three are the funnel's.
 RETURN, GAP, PATIENCE, SEARCH, TOPIC, KIND, USER, MOOD = 3, 4, 5, 6, 7, 8, 9, 10
+FROM_ZERO = ("pages", "visit", "buys", "day", "away", "clicked", "shown", "ordered", "satiation")
 TINY = 2.0**-54  # half of the smallest draw above 0: 0 itself would be a normal of -inf
 
 
@@ -73,7 +74,7 @@ def begin_episodes(rows: np.ndarray, state: State, those: Guests) -> None:
     """
     state.luck[rows] = episode_keys(state.key[rows], state.episode[rows])
     state.episode[rows] += 1
-    for name in ("pages", "visit", "buys", "day", "away", "clicked", "shown", "satiation"):
+    for name in FROM_ZERO:
         getattr(state, name)[rows] = 0
     state.last_bought[rows] = -np.inf
     drawn = uniforms(state.luck[rows], state.pages[rows], 0, MOOD + len(those.sold))

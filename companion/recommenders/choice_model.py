@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _AT_ONCE = 256  # households whose features of all items are in memory together
-_PARTS = ("bought", "clicked", "shown", "searched")
+_PARTS = ("bought", "clicked", "shown", "ordered", "searched")
 
 
 def collect_pages(

@@ -17,6 +17,7 @@ NAMES = (
     "clicked",  # recent clicks in the topic
     "clicked squared",  # so that more clicks may first say "likes it", then "has had enough"
     "shown",  # recent places of the topic
+    "ordered",  # purchases n of this episode in the topic, as n / (n + 1)
     "searched topic",
     "searched kind",
 )
@@ -37,7 +38,7 @@ class PairFeatures:
     size = len(NAMES)
 
     def __init__(self, world: ShopWorld, parts: Mapping[str, slice]):
-        self._parts = check_parts(parts, ("bought", "clicked", "shown", "searched"))
+        self._parts = check_parts(parts, ("bought", "clicked", "shown", "ordered", "searched"))
         self._world = world
         popular = np.log(np.maximum(world.popularity * world.num_items, 1e-3))
         dear = np.log(world.price / topic_prices(world)[world.topic])
@@ -70,8 +71,9 @@ class PairFeatures:
         x[:, :, 6] = part["clicked"]
         x[:, :, 7] = part["clicked"] ** 2
         x[:, :, 8] = part["shown"]
-        x[:, :, 9] = part["searched"]
-        x[:, :, 10] = world.kind[items] == np.asarray(info["search"])[:, None]
+        x[:, :, 9] = part["ordered"]
+        x[:, :, 10] = part["searched"]
+        x[:, :, 11] = world.kind[items] == np.asarray(info["search"])[:, None]
         return x
 
 

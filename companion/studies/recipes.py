@@ -130,9 +130,9 @@ def slate_q(gamma: float, bench: Bench, copies: int) -> Served:
     return Served(policy, bench.market.shop(copies, bench.market.slate_size))
 
 
-def top_k(bench: Bench, copies: int) -> Served:
-    """DQN on single items; a page shows the items of highest value."""
-    learner = bench.dqn(bench.candidates.size, q_settings(bench, GAMMA))
+def top_k(gamma: float, bench: Bench, copies: int) -> Served:
+    """DQN on single items; a page shows the items of highest value. With gamma 0 it is myopic."""
+    learner = bench.dqn(bench.candidates.size, q_settings(bench, gamma))
     Training(bench.shop(bench.budget.shops, 1), learner, seed=bench.seed).run(bench.budget.rest)
     return by_scores("DQN, top-K", learner.q_values, bench, copies)
 
@@ -224,7 +224,8 @@ RECIPES: dict[str, Recipe] = {
     "choice model": choice,
     "Q-Learning": partial(table, q_learning),
     "SARSA": partial(table, sarsa),
-    "DQN, top-K": top_k,
+    "DQN, top-K, gamma 0": partial(top_k, 0.0),
+    "DQN, top-K": partial(top_k, GAMMA),
     "SlateQ, gamma 0": partial(slate_q, 0.0),
     "SlateQ": partial(slate_q, GAMMA),
     "REINFORCE": _whole_page(reinforce, share=10, rollout_length=50),

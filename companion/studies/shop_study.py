@@ -3,10 +3,10 @@
     python -m companion.studies.shop_study --workers 2
 
 runs what the table beside the code (`RESULTS`) lacks of `KEPT`: all policies with the calibrated
-shopper, and `EVERYWHERE` in the other markets; a policy and its trial take 3 to 20 processor
-seconds, in SARDINE about a minute. With one seed, every policy meets the same shoppers with the
-same luck; another seed brings other shoppers, other training and other luck, so the seeds are what
-an interval is made of.
+shopper and with her boredom off or doubled, fewer in the other markets. A policy and its trial take
+3 to 20 processor seconds, in SARDINE about a minute. With one seed, every policy meets the same
+shoppers with the same luck; another seed brings other shoppers, other training and other luck, so
+the seeds are what an interval is made of.
 """
 
 import argparse
@@ -33,9 +33,11 @@ RESULTS = Path(__file__).parent / "shop_results.csv"
 COPIES = 1_000  # shoppers who judge a policy at a time
 KEY = ["market", "policy", "framework", "seed"]
 EVERYWHERE = ["own frequency", "choice model", "SlateQ, gamma 0", "SlateQ", "myopic oracle"]
-KEPT = dict.fromkeys(MARKETS, EVERYWHERE) | {
-    "calibrated": list(RECIPES),
-    SARDINE: ["random", "choice model", "SlateQ, gamma 0", "SlateQ", "PPO"],
+PLANNERS = ["LinUCB", "DQN, top-K, gamma 0", "DQN, top-K", "PPO"]  # and a bandit beside them
+WHOLE = ("calibrated", "boredom off", "boredom doubled")  # where all are compared
+KEPT = {name: list(RECIPES) if name in WHOLE else EVERYWHERE for name in MARKETS} | {
+    "no memory": EVERYWHERE + PLANNERS,
+    SARDINE: ["random", "choice model", "SlateQ, gamma 0", "SlateQ", *PLANNERS],
 }
 FIGURES = ["returns", "click_rate", "purchases", "pages"]
 

@@ -122,8 +122,7 @@ price[["optimum", "myopic", "random", "share", "click rate"]].round(4)
 # %% [markdown]
 # The shopper was fitted to published figures, but clicks on one product at least as often as on a page of ten. In one
 # visit, with nothing hidden, planning gains less than 0.2 % (`share`), although she grows bored: the myopic policy changes
-# over as soon as boredom shows. (Leqi and others prove it for arms of equal kind.) No agent can win more in this small
-# shop.
+# over as soon as boredom shows. (Leqi and others prove it for arms of equal kind.)
 #
 # When could one? On paper: products G (worth 0.43), P (0.33) and p (0.24). P and p are of one topic; right after each
 # other, the second is worth a quarter. Greedy takes the largest first: G, P, p, $0.43 + 0.33 + 0.24 / 4 = 0.82$. But
@@ -221,7 +220,7 @@ for advantage, ratio in ((1.0, 1.5), (-1.0, 0.5), (-1.0, 1.5)):
 # ## The positive control
 #
 # Three agents learn in the restless shop: DQN with $\gamma = 0$, a *myopic* learner of the same form; DQN with
-# $\gamma = 0.99$; and PPO. They see what a log shows. The exact policies see the shopper.
+# $\gamma = 0.99$; and PPO. They see what a log shows.
 
 # %%
 DQN = dqn.DQNConfig(learning_rate=1e-3, batch_size=256, double=True, epsilon_steps=STEPS // 3)
@@ -265,8 +264,7 @@ learned.round(3)
 
 # %% [markdown]
 # Both planners come within 0.02 of the optimum, far above the myopic policy. The myopic learner stays at its level. So DQN
-# and PPO can plan, for single products. SlateQ, which comes next, was not tested here. (Exact returns, without luck, stand
-# in the table before.)
+# and PPO can plan, for single products. SlateQ, which comes next, was not tested here.
 #
 # ## A page of ten
 #
@@ -292,8 +290,7 @@ print(round(float(best_slate.page_value(np.log([1.0, 2.0]), np.array([3.0, 1.0])
 # The *choice model* predicts clicks and purchases, and shows the page that is worth most *now*. It learned from 25,000
 # pages (10,000 in SARDINE), the other learners from 150,000 (50,000). Their tables choose topics, the rest the same
 # candidates; DQN top-K and the offline agents practised on pages of one product. 2,000 shoppers (125) judged each, for
-# each of ten seeds. `companion.studies.shop_study` keeps the table. One row, of a policy without training, is computed
-# again here.
+# each of ten seeds. `companion.studies.shop_study` keeps the table. One untrained policy's row is computed again.
 
 # %%
 table = shop_study.load()
@@ -301,18 +298,15 @@ again = shop_study.run(shop_study.Cell("calibrated", "own frequency", "pytorch",
 both = table.merge(pd.DataFrame([again]), on=shop_study.KEY)
 assert not known or np.isclose(both["returns_x"], both["returns_y"], rtol=1e-4).tolist() == [True]
 ranked = shop_tables.compared(table, "choice model")
-mean = table[table.framework == "pytorch"].pivot_table(["returns", "purchases"], "policy", "market")
-ranked.insert(1, "purchases", mean["purchases", "calibrated"])
 record("policies of the big shop", ranked.drop(columns="seconds").reset_index())
 ax = figures.intervals(ranked[["difference", "low", "high"]][:11], "Return less the choice model's")
 assert set(ranked.query("verdict == 'better'").index) <= {"myopic oracle", "LinUCB"}
 three = ranked.loc[["choice model", "SlateQ", "PPO"], ["return", "seconds"]]
-assert np.allclose(three / three.iloc[0], [[1, 1], [0.945, 8.5], [0.81, 8.5]], 0, [0.005, 1.5])
+assert np.allclose(three / three.iloc[0], [[1, 1], [0.925, 8.0], [0.795, 7.5]], 0, [0.005, 1.5])
 assert ranked["purchases"].idxmax() == "own frequency"
-cell = {"market": "calibrated", "framework": "pytorch"}
-one, two = cell | {"policy": "choice model"}, cell | {"policy": "own frequency"}
-gap = shop_study.difference(table, one, two, "purchases")
-print("purchases, choice model less own frequency:", gap)
+each = shop_tables.in_each_market
+bought = each(table, "choice model", "own frequency", figure="purchases").loc["calibrated"]
+print("purchases, choice model less own frequency:", *bought.iloc[:3].round(3))
 ranked.round(2)
 
 # %% [markdown]
@@ -323,54 +317,58 @@ ranked.round(2)
 #
 # ## Guards against a rigged game
 #
-# Now the same, unchanged, in seven markets. *Looking ahead* is SlateQ with $\gamma = 0.9$ less the same with 0; *PPO*, in
-# two markets, is less the choice model. Networks are PyTorch's unless named.
+# Now the same, unchanged, in seven markets. *Ahead* is an agent with $\gamma = 0.9$ less the same with 0. The others are
+# less the choice model. Networks are PyTorch's unless named.
 
 # %%
-ahead, each = ("SlateQ", "SlateQ, gamma 0"), shop_tables.in_each_market
-guards = {"looking ahead": each(table, *ahead), "PPO": each(table, "PPO", "choice model")}
-guards["looking ahead, TensorFlow"] = each(table, *ahead, framework="tensorflow")
-lost = 1 - mean["returns"].loc["SlateQ"] / mean["returns"].loc["SlateQ, gamma 0"]
-assert max(one.high.max() for one in guards.values()) < 0 < 0.02 < lost.min() < lost.max() < 0.075
-print(f"Looking ahead loses {100 * lost.min():.0f} to {100 * lost.max():.0f} %.")
-pd.concat(guards).round(3)
+ahead = "SlateQ", "SlateQ, gamma 0"
+guards = {"SlateQ ahead": each(table, *ahead)}
+guards["DQN ahead"] = each(table, "DQN, top-K", "DQN, top-K, gamma 0")
+guards |= {name: each(table, name, "choice model") for name in ("SlateQ", "PPO", "LinUCB")}
+guards["SlateQ ahead, TensorFlow"] = each(table, *ahead, framework="tensorflow")
+found = pd.concat(guards)
+record("guards", found.reset_index(names=["what", "market"]))
+assert set(found.drop("LinUCB")["verdict"]) == {"worse", "not told apart"}
+shop_tables.grid(guards)
 
 # %% [markdown]
 # The markets differ in boredom or in the figures behind the shopper (open bandit, taobao); sardine is another simulator.
-# Looking ahead is worse in all seven, by 2 to 7 %, even without memory, where nothing can be gained or lost but noise:
-# probably that of all later pages in its target. A smaller gain would not be seen here.
+# Looking ahead is better in none. SlateQ gets worse by it in all seven, even without memory, where there is nothing to
+# look ahead for: probably by the noise of all later pages in its target. A small gain would not be seen here. LinUCB,
+# which looks at one page but goes on learning, beats the choice model in two.
 #
 # ## Or did a policy exploit the simulator?
 #
 # An agent finds what the equations reward, true or not. The guard is a *log with known probabilities*, here of random
 # pages. An impression that a policy would have made too counts 1 / its probability, all others 0: a click rate
-# without simulation (chapter 11). Does it support the simulated one? The last row is from a simulator that flatters:
-# known goods draw more than three times as strongly as in the log.
+# without simulation (chapter 11). Does it support the simulated one? The last row was trained in a simulator
+# that flatters: known goods draw more than three times as strongly as in the log.
 
 # %%
 budget, PAGE = bench.Budget(20_000, 10_000), ShopConfig(horizon=1, visits=1)
-test = bench.Bench(markets.market("calibrated"), SEED, budget, runtime.framework.lower())
-made = {name: recipes.RECIPES[name](test, 1).policy for name in ("choice model", "SlateQ")}
 
 
-def held(policy, simulator=CALIBRATED):  # clicks per product shown, on first pages
+def held(name, simulator=CALIBRATED):  # clicks per product shown, on first pages
+    market = markets.shop_market(name, simulator, world=world)
+    test = bench.Bench(market, SEED, budget, runtime.framework.lower())
+    policy = recipes.RECIPES[name](test, 1).policy  # trained in the simulator
     envs, log = (ShopVectorEnv(1_000, world, PAGE, who) for who in (simulator, CALIBRATED))
     logged = support.match(log, policies.RandomPolicy(10), policy, steps=60, seed=SEED + 1)
     simulated = support.shown(envs, policy, steps=10, seed=SEED)
     return support.support(simulated, logged, None, seed=SEED)
 
 
-checked = {name: held(one) for name, one in {"own frequency": own, **made}.items()}
-checked["own frequency, flattered"] = held(own, replace(CALIBRATED, repeat=1.0))
+checked = {name: held(name) for name in ("own frequency", "choice model", "SlateQ")}
+checked["SlateQ, flattered"] = held("SlateQ", replace(CALIBRATED, repeat=1.0))
 supported = support.support_table(checked).drop(columns=["matched", "published high"])
 record("support", supported.reset_index(names="policy"))
 assert not known or supported["verdict"].tolist() == [*[support.SUPPORTED] * 3, support.BEYOND]
 supported.round(4)
 
 # %% [markdown]
-# The log supports the first three, SlateQ too (after 20,000 pages). The flattered one is above all that the log allows, and
-# is flagged. `effective` is the number of impressions that the log's answer rests on; below 1,000 there is no
-# verdict.
+# The log supports the first three. The last is above all that the log allows, and is flagged: it has learned what its
+# simulator rewards. In the second world SlateQ is far below the choice model (sardine, above). `effective` is the
+# number of impressions that the log's answer rests on; below 1,000 there is no verdict.
 #
 # ## Every assumption
 #
@@ -454,11 +452,11 @@ check("10.3", verdict)
 #
 # - Ask first what planning can gain. In the calibrated small shop: next to nothing. Where frequent clicks bore *and* keep
 #   shoppers, and goods differ: 13 %, and DQN and PPO found it.
-# - In the big shop no planner beat the choice model: SlateQ lost 5 %, PPO 19 %, at about eight times the processor time
-#   and six times the pages.
+# - In the big shop no planner beat the choice model: SlateQ lost 7 %, PPO 20 %, at seven or eight times the processor
+#   time and six times the pages.
 # - No figure without the same shoppers, an interval, and a log that supports it.
 #
-# **Next:** chapter 13 tells the story of one real log from end to end.
+# **Next:** chapter 13, one real log from end to end.
 #
 # **References.** Ie et al. (2019), *SlateQ*, arXiv:1905.12767 · Schulman et al. (2016), *GAE*, arXiv:1506.02438 ·
 # Schulman et al. (2017), *PPO*, arXiv:1707.06347 · Leqi et al. (2021), *Rebounding bandits*, arXiv:2011.06741 · Sutton
