@@ -104,7 +104,7 @@ def recogym(steps: int) -> dict[str, float]:
     scipy.rand = np.random.rand  # it asks for a name that SciPy has dropped
     from recogym import env_1_args
 
-    env = gym.make("reco-gym-v1")
+    env = gym.make("reco-gym-v1", disable_env_checker=True).unwrapped
     env.init_gym({**env_1_args, "random_seed": 0, "num_products": 500})
     drawn = slates(np.random.default_rng(0), 1, 500, 1)
     env.reset()
