@@ -342,7 +342,7 @@ def expected(model, x, obs, slate):
 
 
 # Clicks that differ much in what they bring, so that the most clicked page is not the best.
-UNEQUAL = ClickReward(0.0, 1.0, -2.0, np.array([0, -1.0, -1.0, 0, 0, 2.0, 0, 0, 0, 0, -1.5]))
+UNEQUAL = ClickReward(0.0, 1.0, -2.0, np.array([0, -1.0, -1.0, 0, 0, 2.0, 0, 0, 0, 0, 0, -1.5]))
 
 
 @pytest.mark.parametrize("among", ["all", "candidates"])

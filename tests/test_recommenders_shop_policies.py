@@ -147,7 +147,8 @@ def test_the_features_of_a_pair_by_hand():
     assert x.shape == (2, WORLD.num_items, pairs.size) == (2, 12, len(NAMES))
     item, topic = 7, WORLD.topic[7]
     mine = WORLD.bought[1] @ WORLD.vectors
-    seen = {name: obs[0, parts[name]][topic] for name in ("bought", "clicked", "shown", "searched")}
+    names = ("bought", "clicked", "shown", "ordered", "searched")
+    seen = {name: obs[0, parts[name]][topic] for name in names}
     by_hand = {
         "constant": 1,
         "popularity": np.log(WORLD.popularity[item] * 12),
@@ -158,6 +159,7 @@ def test_the_features_of_a_pair_by_hand():
         "clicked": seen["clicked"],
         "clicked squared": seen["clicked"] ** 2,
         "shown": seen["shown"],
+        "ordered": seen["ordered"],
         "searched topic": seen["searched"],
         "searched kind": 1,
     }

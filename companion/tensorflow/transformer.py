@@ -191,18 +191,18 @@ class TransformerEncoder(keras.layers.Layer):
         Raises:
             ValueError: a user has `max_length` events already; begin anew from the latest ones.
         """
-        self._check_room(state.length)
+        length = self._with_room(state.length)  # [B]
         places = tf.range(self.config.max_length, dtype=tf.int64)  # [T]
-        here = (places == state.length[:, None])[:, None, :, None]  # [B, 1, T, 1]
-        allowed = (places <= state.length[:, None])[:, None, None]  # [B, 1, 1, T]
-        x = self._enter((x + tf.gather(self.position, state.length))[:, None])  # [B, 1, H]
+        here = (places == length[:, None])[:, None, :, None]  # [B, 1, T, 1]
+        allowed = (places <= length[:, None])[:, None, None]  # [B, 1, 1, T]
+        x = self._enter((x + tf.gather(self.position, length))[:, None])  # [B, 1, H]
         keys, values = [], []
         for index, block in enumerate(self.blocks):
             query, key, value = block.project(x)  # [B, M, 1, S]
             keys.append(tf.where(here, key, state.keys[:, index]))  # [B, M, T, S]
             values.append(tf.where(here, value, state.values[:, index]))
             x, _ = block(x, (query, keys[-1], values[-1]), allowed)
-        following = TransformerState(tf.stack(keys, 1), tf.stack(values, 1), state.length + 1)
+        following = TransformerState(tf.stack(keys, 1), tf.stack(values, 1), length + 1)
         return self._leave(x)[:, 0], following
 
     def _run(
@@ -233,10 +233,15 @@ class TransformerEncoder(keras.layers.Layer):
     def _leave(self, x: Tensor) -> Tensor:
         return self.norm(x) if self.config.norm_first else x
 
-    def _check_room(self, length: Tensor) -> None:
+    def _with_room(self, length: Tensor) -> Tensor:
+        """The lengths, [B], if each leaves room for one event more."""
         most = self.config.max_length
         if not tf.executing_eagerly():  # in a graph there is no number to look at yet
-            tf.debugging.assert_less(length, tf.cast(most, length.dtype), "a user is at max_length")
-        elif bool(tf.reduce_any(length >= most)):
+            limit = tf.cast(most, length.dtype)
+            check = tf.debugging.assert_less(length, limit, "a user is at max_length")
+            with tf.control_dependencies([check]):  # before anything looks for its place
+                return tf.identity(length)
+        if bool(tf.reduce_any(length >= most)):
             row = int(tf.argmax(length >= most))
             raise ValueError(f"row {row} has {most} events already, which is max_length")
+        return length
