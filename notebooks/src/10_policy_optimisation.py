@@ -335,7 +335,7 @@ shop_tables.grid(guards)
 # The markets differ in boredom or in the figures behind the shopper (open bandit, taobao); sardine is another simulator.
 # Looking ahead is better in none. SlateQ gets worse by it in all seven, even without memory, where there is nothing to
 # look ahead for: probably by the noise of all later pages in its target. A small gain would not be seen here. LinUCB,
-# which looks at one page but goes on learning, beats the choice model in two.
+# which looks at one page but learned from all, beats the choice model in two.
 #
 # ## Or did a policy exploit the simulator?
 #
